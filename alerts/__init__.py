@@ -1,0 +1,1 @@
+"""Rules and trends: a person's series becomes findings with reasons; pure."""

@@ -1,0 +1,1 @@
+"""The Raspberry Pi in the home: reads devices, keeps every value until the server has it."""

@@ -1,0 +1,1 @@
+"""The server: stores, judges, shows, and tells someone to act."""
