@@ -1,0 +1,53 @@
+"""The devices this gateway listens to, kept in the outbox's file."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import dataclass
+
+from gateway.errors import DeviceRefused
+from gateway.storage import transaction
+
+ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDevice:
+    """A device of this home.
+
+    ``address`` is its Bluetooth identity address as ``AA:BB:CC:DD:EE:FF`` (never a resolvable
+    private one), ``model`` what it calls itself, ``profile`` its family in ``devices.profiles``.
+    """
+
+    address: str
+    model: str
+    profile: str
+
+    def __post_init__(self) -> None:
+        """Raise DeviceRefused where the address is not one."""
+        if not ADDRESS.fullmatch(self.address):
+            raise DeviceRefused(
+                f"{self.address!r} is not a Bluetooth address.", "Write it as AA:BB:CC:DD:EE:FF."
+            )
+
+    @property
+    def dev(self) -> str:
+        """The device's name on the wire: ``ble-`` and twelve hex digits (contract.md 1)."""
+        return "ble-" + self.address.replace(":", "").lower()
+
+
+def pair(connection: sqlite3.Connection, device: PairedDevice) -> None:
+    """Remember ``device``; a device known before gets the new model and profile."""
+    with transaction(connection):
+        connection.execute(
+            "INSERT INTO paired (address, model, profile) VALUES (?, ?, ?)"
+            " ON CONFLICT (address) DO UPDATE SET model=excluded.model, profile=excluded.profile",
+            (device.address, device.model, device.profile),
+        )
+
+
+def paired(connection: sqlite3.Connection) -> tuple[PairedDevice, ...]:
+    """Return the devices of this home, by address."""
+    rows = connection.execute("SELECT address, model, profile FROM paired ORDER BY address")
+    return tuple(PairedDevice(*row) for row in rows)
