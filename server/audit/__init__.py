@@ -1,0 +1,1 @@
+"""The access log: every read, every list and every refused try."""

@@ -1,0 +1,78 @@
+"""Refusals.
+
+One small tree. Each carries the reason that the access log keeps and the HTTP status it becomes.
+"""
+
+from __future__ import annotations
+
+from server.store.access_log import Reason
+
+
+class Refused(Exception):
+    """A try that is not allowed. ``patient_id`` is set where the log should name the patient."""
+
+    status = 403
+
+    def __init__(self, reason: Reason, *, patient_id: int | None = None) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.patient_id = patient_id
+
+
+class NotLoggedIn(Refused):
+    """Nobody is logged in, the session has ended, or no assignment is chosen yet."""
+
+    status = 401
+
+
+class WrongCredentials(Refused):
+    """Unknown login or wrong password; the two are never told apart."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(Reason.WRONG_CREDENTIALS)
+
+
+class RateLimited(Refused):
+    """Too many tries; ``retry_after_s`` says how long to wait."""
+
+    status = 429
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(Reason.RATE_LIMITED)
+        self.retry_after_s = retry_after_s
+
+
+class WrongRole(Refused):
+    """The chosen assignment does not hold the right."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.WRONG_ROLE)
+
+
+class BadCsrf(Refused):
+    """The request does not come from our own page."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.BAD_CSRF)
+
+
+class NotVisible(Refused):
+    """Not there, or another unit's: the answer is the same."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__(Reason.NOT_VISIBLE)
+
+
+class Conflicting(Refused):
+    """Somebody else was first. ``detail_sv`` and ``detail_en`` say who and when."""
+
+    status = 409
+
+    def __init__(self, *, detail_sv: str, detail_en: str, patient_id: int | None) -> None:
+        super().__init__(Reason.CONFLICT, patient_id=patient_id)
+        self.detail_sv = detail_sv
+        self.detail_en = detail_en

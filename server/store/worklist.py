@@ -1,0 +1,186 @@
+"""What waits for someone at a unit, and what has waited for a patient.
+
+Order is the nurse's: worst first, then the one who has waited longest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row, scalar_row
+
+from server.store.database import Transaction
+from server.store.patients import VISIBLE_ALERT, Reach
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """One alert as people see it. ``public_id`` and the names are None for a technical alert.
+
+    ``received_at`` is when its newest evidence was stored; None where no value is cited.
+    ``taken_at`` is set while somebody has it. ``inputs`` is everything the decision was made from,
+    as it fired.
+    """
+
+    id: UUID
+    public_id: UUID | None
+    patient_id: int | None
+    given_name: str | None
+    family_name: str | None
+    birth_year: int | None
+    protected: bool | None
+    matters_text: str | None
+    gateway_name: str | None
+    severity: str
+    handling: str
+    condition: str
+    opened_at: datetime
+    measured_at: datetime
+    received_at: datetime | None
+    owner_id: int | None
+    owner_name: str | None
+    taken_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    text_sv: str
+    text_en: str
+    why: str
+    rule: str
+    inputs: dict[str, Any]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """One sample that an alert cites."""
+
+    alert_id: UUID
+    uid: UUID
+    component_id: int
+    measured_at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One thing that happened to an alert, and by whom (None: the engine)."""
+
+    alert_id: UUID
+    at: datetime
+    event: str
+    by: str | None
+    detail: dict[str, Any]
+
+
+_ALERT = """
+    SELECT a.id, p.public_id, a.patient_id, p.given_name, p.family_name, p.birth_year, p.protected,
+           p.matters_text, g.name AS gateway_name, a.severity, a.handling, a.condition, a.opened_at,
+           a.measured_at, arrived.at AS received_at, a.owner_id, t.display_name AS owner_name,
+           taken.at AS taken_at, a.closed_at, a.outcome, a.text_sv, a.text_en, a.why, a.rule,
+           a.inputs, a.version
+    FROM alert a
+    LEFT JOIN patient p ON p.id = a.patient_id
+    LEFT JOIN gateway g ON g.id = a.gateway_id
+    LEFT JOIN staff t ON t.id = a.owner_id
+    LEFT JOIN LATERAL (
+        SELECT m.stored_at AS at FROM alert_evidence e
+        JOIN measurement m ON m.uid = e.uid AND m.measured_at = e.measured_at
+        WHERE e.alert_id = a.id ORDER BY e.measured_at DESC LIMIT 1
+    ) arrived ON true
+    LEFT JOIN LATERAL (
+        SELECT e.at FROM alert_event e
+        WHERE e.alert_id = a.id AND e.event = 'taken' AND a.owner_id IS NOT NULL
+        ORDER BY e.id DESC LIMIT 1
+    ) taken ON true
+"""
+
+_ORDER = """
+    ORDER BY CASE a.severity WHEN 'red' THEN 0 WHEN 'yellow' THEN 1 ELSE 2 END, a.opened_at, a.id
+"""
+
+
+async def open_alerts(
+    tx: Transaction, reach: Reach, *, limit: int, offset: int = 0
+) -> list[AlertRow]:
+    """Return the unit's open alerts: red, yellow, blue; the oldest first within each."""
+    async with tx.cursor(row_factory=class_row(AlertRow)) as cursor:
+        await cursor.execute(
+            f"{_ALERT} WHERE a.handling <> 'closed' AND {VISIBLE_ALERT} {_ORDER}"
+            " LIMIT %(limit)s OFFSET %(offset)s",
+            {"limit": limit, "offset": offset} | reach.bind(),
+        )
+        return await cursor.fetchall()
+
+
+async def count_open(tx: Transaction, reach: Reach) -> int:
+    """Return how many alerts of the unit are not closed."""
+    async with tx.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            f"SELECT count(*) FROM alert a WHERE a.handling <> 'closed' AND {VISIBLE_ALERT}",
+            reach.bind(),
+        )
+        return int(await cursor.fetchone() or 0)
+
+
+async def find_alert(tx: Transaction, reach: Reach, alert_id: UUID) -> AlertRow | None:
+    """Return one alert, or None when there is none within reach."""
+    async with tx.cursor(row_factory=class_row(AlertRow)) as cursor:
+        await cursor.execute(
+            f"{_ALERT} WHERE a.id = %(alert_id)s AND {VISIBLE_ALERT}",
+            {"alert_id": alert_id} | reach.bind(),
+        )
+        return await cursor.fetchone()
+
+
+async def alerts_of(
+    tx: Transaction, reach: Reach, patient_id: int, *, since: datetime, limit: int = 200
+) -> list[AlertRow]:
+    """Return a patient's alerts that are open or fired since a time, newest first."""
+    async with tx.cursor(row_factory=class_row(AlertRow)) as cursor:
+        await cursor.execute(
+            f"{_ALERT} WHERE a.patient_id = %(patient_id)s AND {VISIBLE_ALERT}"
+            " AND (a.handling <> 'closed' OR a.opened_at >= %(since)s)"
+            " ORDER BY a.opened_at DESC, a.id LIMIT %(limit)s",
+            {"patient_id": patient_id, "since": since, "limit": limit} | reach.bind(),
+        )
+        return await cursor.fetchall()
+
+
+async def evidence_of(
+    tx: Transaction, reach: Reach, alert_ids: list[UUID]
+) -> dict[UUID, list[EvidenceRow]]:
+    """Return the samples that those alerts cite, oldest first, by alert."""
+    async with tx.cursor(row_factory=class_row(EvidenceRow)) as cursor:
+        await cursor.execute(
+            "SELECT e.alert_id, e.uid, e.component_id, e.measured_at, e.value FROM alert_evidence e"
+            f" JOIN alert a ON a.id = e.alert_id AND {VISIBLE_ALERT}"
+            " WHERE e.alert_id = ANY(%(ids)s) ORDER BY e.measured_at, e.component_id",
+            {"ids": alert_ids} | reach.bind(),
+        )
+        rows = await cursor.fetchall()
+    found: dict[UUID, list[EvidenceRow]] = {alert_id: [] for alert_id in alert_ids}
+    for row in rows:
+        found[row.alert_id].append(row)
+    return found
+
+
+async def events_of(
+    tx: Transaction, reach: Reach, alert_ids: list[UUID]
+) -> dict[UUID, list[EventRow]]:
+    """Return what happened to those alerts, oldest first, by alert."""
+    async with tx.cursor(row_factory=class_row(EventRow)) as cursor:
+        await cursor.execute(
+            "SELECT e.alert_id, e.at, e.event, t.display_name AS by, e.detail FROM alert_event e"
+            f" JOIN alert a ON a.id = e.alert_id AND {VISIBLE_ALERT}"
+            " LEFT JOIN staff t ON t.id = e.staff_id"
+            " WHERE e.alert_id = ANY(%(ids)s) ORDER BY e.id",
+            {"ids": alert_ids} | reach.bind(),
+        )
+        rows = await cursor.fetchall()
+    found: dict[UUID, list[EventRow]] = {alert_id: [] for alert_id in alert_ids}
+    for row in rows:
+        found[row.alert_id].append(row)
+    return found
