@@ -1,0 +1,1 @@
+"""The homes seen from the server: who is online, what they are told, and what care has seen."""

@@ -56,7 +56,7 @@ CREATE TABLE assignment (
 CREATE TABLE session (
     token_hash    bytea PRIMARY KEY,                -- SHA-256 of the cookie; the cookie itself is never stored
     staff_id      int NOT NULL REFERENCES staff,
-    assignment_id int NOT NULL REFERENCES assignment,
+    assignment_id int REFERENCES assignment,        -- null: not chosen yet, opens nothing but the choice
     csrf          text NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
     used_at       timestamptz NOT NULL DEFAULT now(),
@@ -109,12 +109,13 @@ CREATE TABLE gateway (
     state_reason  text,
     state_since   timestamptz,                      -- server's clock
     last_status   jsonb,
-    last_heard_at timestamptz                       -- server's clock, any message
+    last_heard_at timestamptz,                      -- server's clock, any message
+    tombstones    bigint NOT NULL DEFAULT 0         -- rows its outbox had to give up; each is a known hole in seq
 );
 
 CREATE TABLE device (
     id            int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name          text NOT NULL UNIQUE,             -- ble-<identity address>, screen, proxy
+    name          text NOT NULL UNIQUE,             -- ble-<identity address>, screen:<gateway>, proxy
     model         text NOT NULL DEFAULT '',
     battery       smallint,
     battery_at    timestamptz,
@@ -173,12 +174,14 @@ CREATE TABLE measurement (
     uid          uuid NOT NULL,
     measured_at  timestamptz NOT NULL,              -- t, best estimate
     measured_how text NOT NULL,                     -- tq: device, corrected, gateway, estimated
-    type         text NOT NULL DEFAULT 'value',
+    measured_at_sent timestamptz,                   -- t as it came, where a clock item corrected it; else null
+    type         text NOT NULL DEFAULT 'value' CHECK (type IN ('value', 'event')),
+    event        text,                              -- what happened, for type event
     kind_id      smallint REFERENCES kind,
     patient_id   int,                               -- null: unassigned, with its reason
     unassigned   text,
     gateway_id   int,                               -- null: entered by a person
-    device_id    int NOT NULL,
+    device_id    int,                               -- null only for an event that no device had a part in
     boot         uuid,
     seq          bigint,
     device_time  timestamp,                         -- dev_t, the device's own claim, local
@@ -192,10 +195,12 @@ CREATE TABLE measurement (
     characteristic text,
     raw          bytea,
     entered_by   int REFERENCES staff,              -- a manual value and who wrote it
-    CHECK (patient_id IS NOT NULL OR unassigned IS NOT NULL)
+    CHECK (patient_id IS NOT NULL OR unassigned IS NOT NULL),
+    CHECK (device_id IS NOT NULL OR type = 'event')
 );
 CREATE INDEX measurement_patient ON measurement (patient_id, measured_at DESC);
 CREATE INDEX measurement_uid ON measurement (uid);
+CREATE INDEX measurement_boot ON measurement (boot) WHERE measured_how = 'estimated';
 CREATE INDEX measurement_unassigned ON measurement (measured_at DESC) WHERE patient_id IS NULL;
 
 CREATE TABLE observation (
@@ -210,6 +215,27 @@ CREATE TABLE observation (
     CHECK ((value IS NULL) <> (absent IS NULL))
 );
 CREATE INDEX observation_patient ON observation (patient_id, component_id, measured_at DESC);
+
+-- What a gateway learnt of its own clock after rows of that boot had left it: one fact corrects the whole boot, also
+-- rows that come later than it.
+CREATE TABLE boot_clock (
+    gateway_id int NOT NULL REFERENCES gateway,
+    boot       uuid NOT NULL,
+    mono_ms    bigint NOT NULL,                     -- boot-time clock at the moment …
+    utc        timestamptz NOT NULL,                -- … when it was this time
+    quality    text NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (gateway_id, boot)
+);
+
+-- A gateway's wish to take a value back. The value stays and is flagged 'retracted', also when it comes after the wish.
+CREATE TABLE retraction (
+    of_uid     uuid NOT NULL,
+    gateway_id int NOT NULL REFERENCES gateway,     -- only values of the same gateway are marked
+    why        text NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (of_uid, gateway_id)
+);
 
 CREATE TABLE latest (
     patient_id   int NOT NULL REFERENCES patient,

@@ -1,0 +1,35 @@
+"""What can go wrong with the store, by whose fault it is and what may be done about it."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Anything the store raises on purpose."""
+
+
+class DatabaseUnavailable(StoreError):
+    """The world is slow: the server is away, full, restarting, or lost a race. Try again with a
+    delay."""
+
+
+class SchemaMissing(DatabaseUnavailable):
+    """The database answers but has not been migrated yet; ``hemma server migrate`` does it. Try
+    again."""
+
+
+class DataRefused(StoreError):
+    """The database refused these data. Trying again changes nothing; find the culprit and put it
+    aside."""
+
+
+class CatalogueConflict(StoreError):
+    """The database was written with another meaning of a kind's or component's number. Our bug:
+    stop."""
+
+
+class UnknownName(StoreError):
+    """A gateway, unit, patient or device named by a person does not exist; the text says which."""
+
+
+class BindingOverlap(DataRefused):
+    """The device, or that user of it, already belongs to somebody in a part of the period."""
