@@ -1,0 +1,1 @@
+"""The command `hemma`: demo, doctor, and the way to every part's own commands."""
