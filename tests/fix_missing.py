@@ -9,7 +9,7 @@ import pytest
 def missing(what: str) -> NoReturn:
     """Skip with a reason at a developer's desk; fail where everything must be there.
 
-    `deploy/test.sh` sets HEMMA_TEST_REQUIRE_ALL, and CI means the same: there a skip would be a lie.
+    `deploy/test.sh` sets HEMMA_TEST_REQUIRE_ALL, and CI means the same: there a skip is a lie.
     """
     if os.environ.get("CI") == "true" or os.environ.get("HEMMA_TEST_REQUIRE_ALL") == "1":
         pytest.fail(f"{what} Run `sh deploy/test.sh`, which gets it.", pytrace=False)

@@ -9,30 +9,12 @@ from typing import Final
 
 import pytest
 
-from hemma.broker import ACCESS_LIST, SERVER_USER, Broker, mosquitto_program
+from hemma.broker import SERVER_USER, Broker, mosquitto_program
 from hemma.errors import MissingPartError
 from tests.fix_missing import missing
 
 # Names are told apart by number; no test needs more homes than this.
 GATEWAYS: Final = ("gw-1", "gw-2", "gw-3")
-MINIMAL_ACCESS_LIST: Final = """\
-user _hemma-server
-topic read hemma/v1/+/#
-topic read $share/+/hemma/v1/+/#
-topic write hemma/v1/+/ack
-topic write hemma/v1/+/receipts
-topic write hemma/v1/+/requests
-topic write hemma/v1/+/config
-pattern write hemma/v1/%u/measurements
-pattern write hemma/v1/%u/backlog
-pattern write hemma/v1/%u/status
-pattern write hemma/v1/%u/log
-pattern write hemma/v1/%u/config/reported
-pattern read hemma/v1/%u/ack
-pattern read hemma/v1/%u/receipts
-pattern read hemma/v1/%u/requests
-pattern read hemma/v1/%u/config
-"""
 
 
 @pytest.fixture
@@ -48,7 +30,7 @@ def broker() -> Iterator[Broker]:
         missing(error.what)
     folder = Path(tempfile.mkdtemp(prefix="hemma-test-", dir="/tmp"))
     passwords = {user: secrets.token_urlsafe(12) for user in (*GATEWAYS, SERVER_USER)}
-    private = Broker(folder, passwords, access_list=_access_list(folder))
+    private = Broker(folder, passwords)
     try:
         private.start()
         yield private
@@ -73,11 +55,3 @@ def _password_file(path: Path, password: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(password)
     return path
-
-
-def _access_list(folder: Path) -> Path:
-    if ACCESS_LIST.exists():
-        return ACCESS_LIST
-    minimal = folder.with_name(folder.name + ".acl")
-    minimal.write_text(MINIMAL_ACCESS_LIST)
-    return minimal

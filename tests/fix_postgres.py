@@ -22,7 +22,6 @@ from hemma.account import service_account
 from hemma.cluster import Cluster, Installation, in_wheel, inspect, on_machine
 from tests.fix_missing import missing
 
-TEMPLATE: Final = "hemma_template"
 TIMESCALE_BIN: Final = Path("/usr/lib/postgresql/17/bin")  # where Debian 13 puts it
 TIMESCALE_TREE_NAME: Final = "trixie-timescaledb"
 # Lost data after a crash of the machine does not matter here: nothing outlives the session.
@@ -130,11 +129,16 @@ def migrated_template(database_server: DatabaseServer) -> str:
     """The name of a migrated database that nobody may connect to, to be copied."""
     from server.store.migrate import migrate
 
-    database_server.drop(TEMPLATE)
     made = database_server.fresh()
     migrate(database_server.url(made))
     database_server.execute(
         sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(made))
+    )
+    # TimescaleDB's scheduler stays connected to every database that has the extension.
+    database_server.execute(
+        sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(
+            sql.Literal(made)
+        )
     )
     return made
 

@@ -172,7 +172,8 @@ class Broker:
             "persistence false",
             f"message_size_limit {PAYLOAD_MAX_BYTES}",
             "max_queued_messages 0",  # the default drops silently (research: transport 1.3)
-            "max_keepalive 600",
+            "max_inflight_messages 0",  # the receiver says by its Receive Maximum what it can take
+            "set_tcp_nodelay true",
             "log_dest stdout",
             "log_type error",
             "log_type warning",

