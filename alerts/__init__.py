@@ -1,1 +1,3 @@
-"""Rules and trends: a person's series becomes findings with reasons; pure."""
+"""Rules over a person's series: pure functions, no clock, no I/O, no randomness. Start in
+README.md.
+"""

@@ -1,0 +1,81 @@
+"""A person's readings in the order the server received them, and what is read out of them.
+
+Rules of this file: nothing is deleted or changed; a duplicate is the same ``uid`` and component; a
+reading that is not plausible never takes part in a median.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from devices.kinds import COMPONENTS
+
+IMPLAUSIBLE = "implausible"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One component of one stored measurement.
+
+    ``uid`` is the item's identity in hex, ``value`` in the component's unit, ``measured_at`` the
+    best estimate of when, ``received_seq`` the server's order. Both times are aware.
+    """
+
+    uid: str
+    component: int
+    value: float
+    measured_at: datetime
+    received_seq: int
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes two readings the same one."""
+        return (self.uid, self.component)
+
+    def is_plausible(self) -> bool:
+        """Tell whether neither the gateway nor the catalogue doubts the value."""
+        return IMPLAUSIBLE not in self.flags and COMPONENTS[self.component].is_plausible(self.value)
+
+
+def in_received_order(readings: Iterable[Reading]) -> list[tuple[Reading, ...]]:
+    """Drop duplicates and group what belongs to one measurement, in the server's order.
+
+    Ties are broken by time, identity and component, so that the result does not depend on the order
+    given.
+    """
+    unique = {r.key: r for r in sorted(readings, key=_order, reverse=True)}
+    groups: dict[str, list[Reading]] = {}
+    for reading in sorted(unique.values(), key=_order):
+        groups.setdefault(reading.uid, []).append(reading)
+    return [tuple(group) for group in groups.values()]
+
+
+def median_of_repeats(known: Sequence[Reading], reading: Reading, window_s: int) -> float:
+    """Return the median of the plausible readings of this component in the window that ends with
+    ``reading``.
+
+    ``reading`` itself must be plausible; it takes part whether or not it is among ``known``.
+    """
+    since = reading.measured_at - timedelta(seconds=window_s)
+    repeats = {r.key: r.value for r in known if _is_repeat(r, reading, since)}
+    repeats[reading.key] = reading.value
+    return float(statistics.median(repeats.values()))
+
+
+def _is_repeat(other: Reading, reading: Reading, since: datetime) -> bool:
+    same = other.component == reading.component and since < other.measured_at <= reading.measured_at
+    return same and other.is_plausible()
+
+
+def _order(reading: Reading) -> tuple[int, datetime, str, int, float]:
+    return (
+        reading.received_seq,
+        reading.measured_at,
+        reading.uid,
+        reading.component,
+        reading.value,
+    )

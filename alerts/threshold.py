@@ -1,0 +1,96 @@
+"""Which of a measurement's components reach a threshold rule's bounds.
+
+Rules of this file: red reads the raw value, before any guard, and whatever else is true of it;
+yellow needs a plausible value and that the repeats agree (need.md: 58 % of first systolic values ≥
+160 were below when repeated).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from alerts.rules import Bound, Direction, Severity, Threshold
+from alerts.series import Reading, median_of_repeats
+from alerts.wording import rounded
+from devices.kinds import COMPONENTS
+
+
+class Verdict(StrEnum):
+    """What one reading is to one bound."""
+
+    RED = "red"
+    YELLOW = "yellow"
+    IMPLAUSIBLE_YELLOW = "implausible_yellow"  # would be yellow, if it could be believed
+    REPEATS_DISAGREE = "repeats_disagree"  # would be yellow alone, but its repeats say otherwise
+    BETWEEN = "between"  # inside the limit, not far enough to have returned
+    RETURNED = "returned"
+    IMPLAUSIBLE_INSIDE = "implausible_inside"  # inside the limit, but proves nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A reading, the bound that read it, and the verdict."""
+
+    reading: Reading
+    bound: Bound
+    verdict: Verdict
+
+    @property
+    def severity(self) -> Severity | None:
+        """The severity this verdict alarms with, or None."""
+        found = {Verdict.RED: Severity.RED, Verdict.YELLOW: Severity.YELLOW}
+        return found.get(self.verdict)
+
+    @property
+    def level(self) -> float:
+        """The level that was reached: red's for red, else yellow's (red's where there is no
+        yellow).
+        """
+        if self.verdict is Verdict.RED or self.bound.yellow is None:
+            assert self.bound.red is not None, "a verdict of red, or a bound with red alone"
+            return self.bound.red
+        return self.bound.yellow
+
+
+def judge(
+    rule: Threshold, group: Sequence[Reading], known: Sequence[Reading]
+) -> tuple[Judged, ...]:
+    """Judge what ``rule`` reads of one measurement; ``known`` are earlier readings."""
+    by_component = {r.component: r for r in group}
+    pairs = [(by_component[b.component], b) for b in rule.bounds if b.component in by_component]
+    return tuple(Judged(r, b, _verdict(rule, r, b, known)) for r, b in pairs)
+
+
+def _verdict(rule: Threshold, reading: Reading, bound: Bound, known: Sequence[Reading]) -> Verdict:
+    if bound.red is not None and _reaches(rule, reading.value, bound.red, bound.component):
+        return Verdict.RED
+    outside = bound.yellow is not None and _reaches(
+        rule, reading.value, bound.yellow, bound.component
+    )
+    if not reading.is_plausible():
+        return Verdict.IMPLAUSIBLE_YELLOW if outside else Verdict.IMPLAUSIBLE_INSIDE
+    median = median_of_repeats(known, reading, rule.repeats_s)
+    if outside:
+        assert bound.yellow is not None, "outside a yellow bound"
+        agrees = _reaches(rule, median, bound.yellow, bound.component)
+        return Verdict.YELLOW if agrees else Verdict.REPEATS_DISAGREE
+    inside = all(_has_returned(rule, value, bound) for value in (reading.value, median))
+    return Verdict.RETURNED if inside else Verdict.BETWEEN
+
+
+def _reaches(rule: Threshold, value: float, level: float, component: int) -> bool:
+    decimals = COMPONENTS[component].decimals
+    shown, limit = rounded(value, decimals), rounded(level, decimals)
+    return shown >= limit if rule.direction is Direction.HIGH else shown <= limit
+
+
+def _has_returned(rule: Threshold, value: float, bound: Bound) -> bool:
+    level = bound.yellow if bound.yellow is not None else bound.red
+    assert level is not None, "a bound has a level"
+    decimals = COMPONENTS[bound.component].decimals
+    shown = rounded(value, decimals)
+    if rule.direction is Direction.HIGH:
+        return shown <= rounded(level - bound.hysteresis, decimals)
+    return shown >= rounded(level + bound.hysteresis, decimals)
