@@ -1,0 +1,73 @@
+"""One module a characteristic, decode beside encode; :func:`decode` finds the right one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from devices.errors import DecodeError
+from devices.gatt import (
+    battery,
+    blood_pressure,
+    current_time,
+    date_time,
+    plx,
+    temperature,
+    weight,
+)
+from devices.gatt.reading import Fields, Reading
+from devices.measurement import Measurement
+
+__all__ = ["CHARACTERISTICS", "Decoded", "Fields", "Reading", "decode", "short_uuid"]
+
+Decoded = Reading | Fields
+"""What a characteristic value turned out to hold."""
+
+CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Fields]] = MappingProxyType(
+    {
+        module.CHARACTERISTIC: module.decode
+        for module in (
+            blood_pressure,
+            weight,
+            temperature,
+            plx,
+            battery,
+            date_time,
+            current_time,
+        )
+    }
+)
+"""Decoders by the 16-bit UUID in upper case, as it travels in an item's ``char``."""
+
+_SHORT = re.compile(r"[0-9A-F]{4}")
+_LONG = re.compile(r"[0-9A-F]{8}-([0-9A-F]{4}-){3}[0-9A-F]{12}")
+_SIG = re.compile(r"0000([0-9A-F]{4})-0000-1000-8000-00805F9B34FB")
+
+
+def short_uuid(uuid: str) -> str:
+    """Return ``uuid`` as it travels: four upper-case digits of the SIG's, else 36 lower-case ones.
+
+    Takes 16 or 128 bits in any case; DecodeError where it is neither.
+    """
+    upper = uuid.upper()
+    if _SHORT.fullmatch(upper):
+        return upper
+    if not _LONG.fullmatch(upper):
+        raise DecodeError("bad_uuid", f"{uuid[:40]!r} has neither 16 nor 128 bits")
+    sig = _SIG.fullmatch(upper)
+    return sig[1] if sig else upper.lower()
+
+
+def decode(uuid: str, raw: bytes) -> Decoded:
+    """Decode one value of the characteristic ``uuid`` (16 or 128 bits, any case).
+
+    Raises DecodeError, and nothing else, where the characteristic is not known or the bytes are not
+    what it prescribes.
+    """
+    name = short_uuid(uuid)
+    decoder = CHARACTERISTICS.get(name)
+    if decoder is None:
+        raise DecodeError("unknown_characteristic", name)
+    decoded = decoder(raw)
+    return Reading((decoded,)) if isinstance(decoded, Measurement) else decoded

@@ -1,0 +1,136 @@
+"""What every characteristic needs: bytes taken in order, samples made from the catalogue.
+
+Rules that hold for all of them:
+
+- A value that ends early, goes on too long or is longer than an attribute can be is refused.
+- A reserved bit in a *flags* field is refused: it may announce a field we do not know, and then
+  everything after it would be read askew. (A cuff in the field does send flags 0xFE before three
+  numbers of its own layout: flutter_blue issue 687.)
+- A reserved bit in a *status* field changes no layout. The value is kept and flagged
+  ``unknown_status``: no measurement is lost for a warning we cannot name.
+- A missing number stays missing, with its reason. A unit is converted once and kept as sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from devices.errors import DecodeError
+from devices.kinds import Component
+from devices.measurement import AsSent, Measurement, Sample
+from devices.medfloat import Number, decode_float, decode_sfloat
+
+ATTRIBUTE_MAX_BYTES = 512
+"""Longest attribute value (Bluetooth Core 5.4, Vol 3, Part F, 3.2.9)."""
+
+USER_UNKNOWN = 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A characteristic value that holds measurements, nearly always one."""
+
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A characteristic value that holds no measurement, such as a clock."""
+
+    characteristic: str
+    fields: Mapping[str, object]
+
+
+class Reader:
+    """Takes little-endian fields off the front of one value; DecodeError where they do not fit."""
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) > ATTRIBUTE_MAX_BYTES:
+            raise DecodeError("too_long", f"{len(raw)} bytes; at most {ATTRIBUTE_MAX_BYTES}")
+        self._raw = raw
+        self._at = 0
+
+    def take(self, count: int, what: str) -> bytes:
+        """Return the next ``count`` bytes, which are called ``what`` if they are not there."""
+        end = self._at + count
+        if end > len(self._raw):
+            raise DecodeError(
+                "truncated",
+                f"{what} needs {count} bytes from byte {self._at}, the value has {len(self._raw)}",
+            )
+        taken = self._raw[self._at : end]
+        self._at = end
+        return taken
+
+    def unsigned(self, count: int, what: str) -> int:
+        """Return the next ``count`` bytes as an unsigned number."""
+        return int.from_bytes(self.take(count, what), "little")
+
+    def sfloat(self, what: str) -> Number:
+        """Return the next 16-bit medical float."""
+        return decode_sfloat(self.unsigned(2, what))
+
+    def float32(self, what: str) -> Number:
+        """Return the next 32-bit medical float."""
+        return decode_float(self.unsigned(4, what))
+
+    def flags(self, known: int) -> int:
+        """Return the flags byte; a bit outside ``known`` is refused."""
+        flags = self.unsigned(1, "flags")
+        if flags & ~known:
+            raise DecodeError("reserved_flags", f"flags 0x{flags:02X}, known 0x{known:02X}")
+        return flags
+
+    def end(self) -> None:
+        """Check that nothing is left."""
+        left = len(self._raw) - self._at
+        if left:
+            raise DecodeError("trailing_bytes", f"{left} after the last field")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a unit that devices send becomes the catalogue's: (value - minus) * times, rounded."""
+
+    name: str
+    times: Decimal
+    minus: Decimal
+    decimals: int
+
+    def convert(self, value: Decimal) -> Decimal:
+        """Return ``value`` in the catalogue's unit."""
+        return round((value - self.minus) * self.times, self.decimals)
+
+
+# UCUM defines m[Hg] as 133.3220 kPa. Two decimals keep the order of neighbouring SFLOATs in kPa.
+KILOPASCAL = Unit("kPa", Decimal(1000) / Decimal("133.322"), Decimal(0), 2)
+POUND = Unit("[lb_av]", Decimal("0.45359237"), Decimal(0), 3)
+INCH = Unit("[in_i]", Decimal("2.54"), Decimal(0), 2)
+METRE = Unit("m", Decimal(100), Decimal(0), 1)
+FAHRENHEIT = Unit("[degF]", Decimal(5) / Decimal(9), Decimal(32), 2)
+
+
+def sample(component: Component, value: Number, unit: Unit | None = None) -> Sample:
+    """Return ``component``'s sample; ``unit`` says what ``value`` is in, if not the catalogue's."""
+    if not isinstance(value, Decimal):
+        return Sample(component.code, None, component.unit, absent=value)
+    if unit is None:
+        return Sample(component.code, float(value), component.unit)
+    sent = AsSent(float(value), unit.name)
+    return Sample(component.code, float(unit.convert(value)), component.unit, as_sent=sent)
+
+
+def bit_names(word: int, names: Mapping[int, str]) -> Iterable[str]:
+    """Yield the names of the bits set in ``word``; ``unknown_status`` for any without one."""
+    for bit, name in names.items():
+        if word >> bit & 1:
+            yield name
+    if word & ~sum(1 << bit for bit in names):
+        yield "unknown_status"
+
+
+def user_context(user: int | None) -> dict[str, str | int | float]:
+    """Return the context of a user index; empty where the device knows no user."""
+    return {} if user is None or user == USER_UNKNOWN else {"user_index": user}
