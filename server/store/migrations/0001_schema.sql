@@ -215,6 +215,7 @@ CREATE TABLE observation (
     CHECK ((value IS NULL) <> (absent IS NULL))
 );
 CREATE INDEX observation_patient ON observation (patient_id, component_id, measured_at DESC);
+CREATE INDEX observation_uid ON observation (uid);
 
 -- What a gateway learnt of its own clock after rows of that boot had left it: one fact corrects the whole boot, also
 -- rows that come later than it.

@@ -1,0 +1,205 @@
+"""What is learnt about a value after it was stored: whose it was, when it was, that it was taken
+back.
+
+Nothing is overwritten in silence: the time as sent stays in ``measured_at_sent``, a retracted
+value stays
+and is flagged, and a value that finds its patient late is judged then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from devices.wire import Item
+from server.store.database import Transaction
+
+# Values and late facts about them may arrive at two workers at once and would not see each other.
+# Values
+# share this lock; a late fact holds it alone, for the length of one batch.
+_TURN = 0x68_65_6D_6D_61_01
+RETRACTED = "retracted"
+
+
+def binding_of(device: str, user_index: str, measured: str, gateway: str) -> str:
+    """Return the subquery that finds the one binding holding both times; arguments are SQL
+    columns."""
+    return f"""(
+        SELECT b.patient_id FROM binding b
+        WHERE b.device_id = {device} AND (b.user_index IS NULL OR b.user_index = {user_index})
+          AND b.valid @> {measured} AND b.valid @> {gateway}
+        LIMIT 1)"""
+
+
+def why_unassigned(device: str, measured: str, gateway: str) -> str:
+    """Return the expression that names the reason for having no patient; arguments are SQL
+    columns."""
+    return f"""CASE
+        WHEN {device} IS NULL THEN 'no_device'
+        WHEN NOT EXISTS (SELECT FROM binding x WHERE x.device_id = {device}) THEN 'unbound_device'
+        WHEN EXISTS (SELECT FROM binding x WHERE x.device_id = {device}
+                     AND x.valid @> {measured} AND x.valid @> {gateway}) THEN 'other_user'
+        ELSE 'outside_binding' END"""
+
+
+async def take_turn(tx: Transaction, *, alone: bool) -> None:
+    """Wait until no late fact is being written, or, ``alone``, until nothing is; held to the
+    commit."""
+    function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    await tx.execute(f"SELECT {function}(%s)", (_TURN,))
+
+
+async def note_clock(tx: Transaction, gateway_id: int | None, item: Item, *, at: datetime) -> None:
+    """Remember what a gateway learnt of a boot's clock; the first fact about a boot counts."""
+    await tx.execute(
+        "INSERT INTO boot_clock (gateway_id, boot, mono_ms, utc, quality, at) "
+        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (gateway_id, item.boot, item.mono_ms, item.utc, item.q, at),
+    )
+
+
+async def note_retraction(
+    tx: Transaction, gateway_id: int | None, item: Item, *, at: datetime
+) -> None:
+    """Remember that a gateway takes back a value, which may still be on its way."""
+    await tx.execute(
+        "INSERT INTO retraction (of_uid, gateway_id, why, at) VALUES (%s, %s, %s, %s) "
+        "ON CONFLICT DO NOTHING",
+        (item.of, gateway_id, item.why or "", at),
+    )
+
+
+async def mark_retracted(tx: Transaction, uids: Sequence[str], *, at: datetime) -> None:
+    """Flag those of ``uids`` that their own gateway took back, and take them out of ``latest``."""
+    cursor = await tx.execute(_MARK, {"uids": uids, "flag": RETRACTED})
+    await _renew_latest(tx, {patient for (patient,) in await cursor.fetchall()}, at)
+
+
+async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime) -> None:
+    """Move the estimated times of ``boots`` by what their clock items say, and bind them again."""
+    cursor = await tx.execute(_CORRECT, {"boots": boots})
+    moved = await cursor.fetchall()
+    if not moved:
+        return
+    await _follow(tx, [row[0] for row in moved], at)
+    await _renew_latest(tx, {patient for row in moved for patient in row[1:]}, at)
+
+
+async def place_unassigned(tx: Transaction, device_id: int, *, at: datetime) -> int:
+    """Give a device's unassigned values to whom they belong by now, to be judged; return how
+    many."""
+    cursor = await tx.execute(_PLACE, {"device": device_id})
+    placed = await cursor.fetchall()
+    await _follow(tx, [uid for uid, _ in placed], at)
+    await _renew_latest(tx, {patient for _, patient in placed}, at)
+    return len(placed)
+
+
+async def _follow(tx: Transaction, uids: Sequence[UUID], at: datetime) -> None:
+    """Let observations and the rules' inbox follow their measurements."""
+    await tx.execute(_MOVE_OBSERVATIONS, {"uids": uids})
+    await tx.execute(_JUDGE, {"uids": uids, "at": at})
+    await tx.execute("SELECT pg_notify('hemma_inbox', '')")
+
+
+async def _renew_latest(tx: Transaction, patients: set[int | None], at: datetime) -> None:
+    known = sorted(patient for patient in patients if patient is not None)
+    if known:
+        await tx.execute("DELETE FROM latest WHERE patient_id = ANY(%s)", (known,))
+        await tx.execute(_LATEST, {"patients": known, "at": at})
+
+
+_MARK = """
+UPDATE measurement m SET flags = m.flags || %(flag)s::text
+FROM retraction r
+WHERE r.of_uid = ANY(%(uids)s::uuid[]) AND m.uid = r.of_uid AND m.gateway_id = r.gateway_id
+  AND NOT %(flag)s = ANY(m.flags)
+RETURNING m.patient_id
+"""
+
+# Deleted and inserted, not updated: a hypertable cannot move a row to another week's chunk. The
+# gateway's
+# time stays as sent; with the shift, it too must lie inside the binding.
+_CORRECT = f"""
+WITH wrong AS (
+    DELETE FROM measurement m USING boot_clock c
+    WHERE m.boot = ANY(%(boots)s::uuid[]) AND c.boot = m.boot AND c.gateway_id = m.gateway_id
+      AND m.measured_how = 'estimated' AND m.mono_ms IS NOT NULL
+    RETURNING m.*, c.utc - (c.mono_ms - m.mono_ms) * INTERVAL '1 millisecond' AS true_time
+), moved AS (
+    SELECT w.*, w.measured_at + (w.true_time - coalesce(w.gateway_time, w.measured_at)) AS new_at,
+           CASE WHEN jsonb_typeof(w.context -> 'user_index') = 'number'
+                THEN (w.context ->> 'user_index')::numeric END AS user_index
+    FROM wrong w
+), placed AS (
+    SELECT m.*, b.patient_id AS bound_to,
+           CASE WHEN b.patient_id IS NULL
+                THEN {why_unassigned("m.device_id", "m.new_at", "m.true_time")} END AS why
+    FROM moved m
+    LEFT JOIN LATERAL {binding_of("m.device_id", "m.user_index", "m.new_at", "m.true_time")} b
+        ON true
+), corrected AS (
+    INSERT INTO measurement (
+        uid, measured_at, measured_how, measured_at_sent, type, event, kind_id, patient_id,
+        unassigned,
+        gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
+        stored_at,
+        received_seq, flags, context, characteristic, raw, entered_by)
+    SELECT uid, new_at, 'corrected', measured_at, type, event, kind_id, bound_to, why,
+           gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
+           stored_at,
+           received_seq, flags, context, characteristic, raw, entered_by
+    FROM placed
+)
+SELECT uid, patient_id, bound_to FROM placed
+"""
+
+_PLACE = f"""
+UPDATE measurement m SET patient_id = b.patient_id, unassigned = NULL
+FROM (
+    SELECT u.uid, u.measured_at, b.patient_id
+    FROM measurement u
+    CROSS JOIN LATERAL {
+    binding_of(
+        "u.device_id",
+        "CASE WHEN jsonb_typeof(u.context -> 'user_index') = 'number' "
+        "THEN (u.context ->> 'user_index')::numeric END",
+        "u.measured_at",
+        "(u.gateway_time + (u.measured_at - coalesce(u.measured_at_sent, u.measured_at)))",
+    )
+} b
+    WHERE u.device_id = %(device)s AND u.patient_id IS NULL
+) b
+WHERE m.uid = b.uid AND m.measured_at = b.measured_at
+RETURNING m.uid, m.patient_id
+"""
+
+_MOVE_OBSERVATIONS = """
+WITH gone AS (
+    DELETE FROM observation WHERE uid = ANY(%(uids)s) RETURNING *
+)
+INSERT INTO observation (
+    patient_id, measured_at, component_id, value, absent, device_id, received_seq, uid)
+SELECT m.patient_id, m.measured_at, g.component_id, g.value, g.absent, g.device_id, g.received_seq,
+g.uid
+FROM gone g JOIN measurement m USING (uid)
+"""
+
+_JUDGE = """
+INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at, stored_at)
+SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(at)s
+FROM measurement WHERE uid = ANY(%(uids)s) AND type = 'value'
+ON CONFLICT (received_seq) DO UPDATE
+SET patient_id = excluded.patient_id, measured_at = excluded.measured_at
+"""
+
+_LATEST = """
+INSERT INTO latest (patient_id, component_id, measured_at, value, absent, uid)
+SELECT DISTINCT ON (o.patient_id, o.component_id)
+       o.patient_id, o.component_id, o.measured_at, o.value, o.absent, o.uid
+FROM observation o JOIN measurement m ON m.uid = o.uid
+WHERE o.patient_id = ANY(%(patients)s) AND NOT 'retracted' = ANY(m.flags)
+  AND o.measured_at <= m.stored_at + INTERVAL '10 minutes'
+ORDER BY o.patient_id, o.component_id, o.measured_at DESC, o.uid DESC
+"""
