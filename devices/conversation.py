@@ -1,0 +1,280 @@
+"""One link with one device, as events in and commands out; no radio, no clock, no waiting.
+
+The order is the contract with the devices (some answer any other with an error):
+
+1. bond, where the profile demands it;
+2. read the device's clock and note how wrong it is, *before* correcting it: what it kept until
+   now carries the wrong time;
+3. correct the clock;
+4. read what is read once a link (battery);
+5. subscribe, then wait: the device sends what it has and hangs up itself.
+
+The link ends when the device hangs up, after the profile's quiet time, or at its longest. Values
+are kept whenever they come, also before the subscription is answered and also on a link that then
+fails.
+
+Use: ``commands = conversation.handle(event, now)``; carry the commands out in order and hand each
+one's answer back as the next event. A :class:`Notified` value must be durable *before* it is handed
+in here, because returning from the radio's callback lets the device delete it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from devices.errors import DecodeError
+from devices.gatt import date_time
+from devices.profiles.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happened: a monotonic clock in seconds and the local wall time (naive)."""
+
+    mono_s: float
+    local: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The link is up and discovery done. Characteristics as four upper-case hex digits.
+
+    ``bonded`` is True only where the platform is sure; pairing a bonded device does nothing.
+    """
+
+    characteristics: frozenset[str]
+    bonded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Answer to :class:`Pair`: whether the link is bonded and encrypted now."""
+
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Answer to :class:`ReadValue`; ``raw`` is None where the device refused or the time was up."""
+
+    characteristic: str
+    raw: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Answer to :class:`WriteValue`."""
+
+    characteristic: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """Answer to :class:`Subscribe`."""
+
+    characteristic: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """The device sent a value, and it is durably kept already (``kept``), or could not be."""
+
+    characteristic: str
+    raw: bytes
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The link is gone, whoever ended it."""
+
+
+Event = Connected | Paired | Read | Written | Subscribed | Notified | Tick | Disconnected
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Bond, or encrypt with the bond there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadValue:
+    """Read this characteristic."""
+
+    characteristic: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteValue:
+    """Write ``raw`` with response."""
+
+    characteristic: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Ask for indications or notifications."""
+
+    characteristic: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteClock:
+    """How far the device's clock is ahead of ours (negative: behind); None: it was never set."""
+
+    offset_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep a value that was read (a notified value is kept before it comes here)."""
+
+    characteristic: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the link from our side."""
+
+
+Command = Pair | ReadValue | WriteValue | Subscribe | NoteClock | Keep | HangUp
+
+
+class Ending(StrEnum):
+    """How the link ended; the first reason stands."""
+
+    DEVICE_HUNG_UP = "device_hung_up"
+    QUIET = "quiet"
+    TOO_LONG = "too_long"
+    SERVICES_INCOMPLETE = "services_incomplete"
+    PAIRING_FAILED = "pairing_failed"
+    SUBSCRIPTION_REFUSED = "subscription_refused"
+    LINK_LOST = "link_lost"
+    NOT_KEPT = "not_kept"
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The state of one link. Make one for each link with the profile of the device.
+
+    ``ending`` is None while the link lasts; ``values`` counts what the device sent and was kept.
+    """
+
+    profile: Profile
+    ending: Ending | None = None
+    values: int = 0
+    is_over: bool = False
+    _present: frozenset[str] = frozenset()
+    _steps: Iterator[Command] = field(default_factory=lambda: iter(()))
+    _is_waiting: bool = False
+    _began_s: float = 0.0
+    _heard_s: float = 0.0
+
+    def handle(self, event: Event, now: Moment) -> tuple[Command, ...]:
+        """Take one event; returns the commands to carry out, in order.
+
+        Nothing is asked of the radio after :class:`HangUp` or :class:`Disconnected`.
+        """
+        match event:
+            case Disconnected():
+                return self._gone()
+            case Notified():
+                return self._heard(event, now)
+            case _ if self.ending is not None:
+                return ()
+            case Connected():
+                return self._begin(event, now)
+            case Paired(ok=False):
+                return self._end(Ending.PAIRING_FAILED)
+            case Subscribed(ok=False):
+                return self._end(Ending.SUBSCRIPTION_REFUSED)
+            case Read():
+                return (*self._read(event, now), *self._next(now))
+            case Paired() | Written() | Subscribed():
+                # A clock that cannot be set is no reason to lose the value: its offset is known.
+                return self._next(now)
+            case Tick():
+                return self._tick(now)
+
+    def _begin(self, event: Connected, now: Moment) -> tuple[Command, ...]:
+        self._began_s = self._heard_s = now.mono_s
+        self._present = event.characteristics
+        if not self._present.issuperset(self.profile.measurements):
+            return self._end(Ending.SERVICES_INCOMPLETE)
+        self._steps = self._order(is_bonded=event.bonded)
+        return self._next(now)
+
+    def _order(self, *, is_bonded: bool) -> Iterator[Command]:
+        profile = self.profile
+        if profile.must_bond and not is_bonded:
+            yield Pair()
+        if profile.clock in self._present:
+            assert profile.clock is not None, "None is no characteristic"
+            yield ReadValue(profile.clock)
+            # The time is filled in when the command goes out, not when the order is made.
+            yield WriteValue(profile.clock, b"")
+        for characteristic in profile.reads:
+            if characteristic in self._present:
+                yield ReadValue(characteristic)
+        for characteristic in profile.measurements:
+            yield Subscribe(characteristic)
+
+    def _next(self, now: Moment) -> tuple[Command, ...]:
+        self._heard_s = now.mono_s
+        step = next(self._steps, None)
+        if step is None:
+            self._is_waiting = True
+            return ()
+        if isinstance(step, WriteValue):
+            step = WriteValue(step.characteristic, date_time.encode(now.local))
+        return (step,)
+
+    def _read(self, event: Read, now: Moment) -> tuple[Command, ...]:
+        if event.raw is None:
+            return ()
+        if event.characteristic != self.profile.clock:
+            return (Keep(event.characteristic, event.raw),)
+        try:
+            told = date_time.read(event.raw)
+        except DecodeError:
+            # A clock that answers nonsense is set like any other; there is no offset to note.
+            return ()
+        offset_s = None if told is None else (told - now.local).total_seconds()
+        return (NoteClock(offset_s),)
+
+    def _heard(self, event: Notified, now: Moment) -> tuple[Command, ...]:
+        self._heard_s = now.mono_s
+        if not event.kept:
+            # Hang up before the device sends, and deletes, more than we can keep.
+            return () if self.ending is not None else self._end(Ending.NOT_KEPT)
+        self.values += 1
+        return ()
+
+    def _tick(self, now: Moment) -> tuple[Command, ...]:
+        if now.mono_s - self._began_s >= self.profile.link_max_s:
+            return self._end(Ending.TOO_LONG)
+        if now.mono_s - self._heard_s >= self.profile.quiet_s:
+            return self._end(Ending.QUIET)
+        return ()
+
+    def _end(self, ending: Ending) -> tuple[Command, ...]:
+        self.ending = ending
+        return (HangUp(),)
+
+    def _gone(self) -> tuple[Command, ...]:
+        self.is_over = True
+        if self.ending is None:
+            self.ending = Ending.DEVICE_HUNG_UP if self._is_waiting else Ending.LINK_LOST
+        return ()

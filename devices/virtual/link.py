@@ -1,0 +1,94 @@
+"""Bumble controllers on one in-process link, and waiting that ends when a link is lost.
+
+What this proves: order of messages, pairing, encryption, replay. What it cannot prove: radio range,
+real timing, BlueZ's and the vendors' faults (``docs/``: real BlueZ has its own tests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from bumble.controller import Controller
+from bumble.device import Connection, Device, DeviceConfiguration
+from bumble.hci import Address
+from bumble.host import Host
+from bumble.link import LocalLink
+from bumble.transport.common import AsyncPipeSink
+
+T = TypeVar("T")
+
+
+class LinkLost(Exception):
+    """The link ended while something was under way on it."""
+
+
+async def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work`` to its end even when cancelled meanwhile; the cancellation is raised after it.
+
+    Only for what is sure to end at once, such as a command to the virtual controller.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait({task})
+        raise
+
+
+class PatientHost(Host):
+    """Bumble's host, but a command that is under way is not given up half-way.
+
+    Bumble 0.0.236 otherwise meets the answer to a cancelled command without anybody waiting for it
+    and then answers the next command with it.
+    """
+
+    async def _send_command(self, command: Any, response_timeout: float | None = None) -> Any:
+        return await finish(super()._send_command(command, response_timeout))
+
+
+def controller_device(link: LocalLink, *, name: str, address: str) -> tuple[Controller, Device]:
+    """A Bumble host and its controller on ``link``, not yet powered on.
+
+    ``address`` is a random static address (two top bits set), so it is the identity address too.
+    """
+    controller = Controller(name, link=link)
+    config = DeviceConfiguration(name=name, address=Address(address))
+    device = Device(config=config, host=PatientHost(controller, AsyncPipeSink(controller)))
+    return controller, device
+
+
+def is_linked(connection: Connection) -> bool:
+    """Whether the link is still up on this side."""
+    return connection.handle in connection.device.connections
+
+
+async def while_linked(connection: Connection, work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work`` until it is done or the link ends.
+
+    Raises :class:`LinkLost` when the link ends first. Bumble itself cancels or leaves hanging what
+    waits on a lost link; a cancellation nobody asked for must not look like our own.
+    """
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_lost(_reason: int) -> None:
+        if not gone.done():
+            gone.set_result(None)
+
+    connection.on(Connection.EVENT_DISCONNECTION, on_lost)
+    if not is_linked(connection):
+        on_lost(0)
+    task = asyncio.ensure_future(work)
+    either: set[asyncio.Future[Any]] = {task, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.done() and not task.cancelled():
+            return task.result()
+        raise LinkLost
+    finally:
+        connection.remove_listener(Connection.EVENT_DISCONNECTION, on_lost)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
