@@ -51,10 +51,10 @@ async def test_a_value_is_stored_once_with_all_it_said(
     assert (kept.outcome, kept.patient_id, kept.unassigned) == (Outcome.STORED, home.patient, None)
     (row,) = rows(
         database_url,
-        "SELECT measured_at, measured_how, kind_id, gateway_id, device_id, seq, device_time,
-        gateway_time,"
-        " gateway_clock, mono_ms, stored_at, flags, context, characteristic, encode(raw, 'hex')"
-        " FROM measurement",
+        """SELECT measured_at, measured_how, kind_id, gateway_id, device_id, seq, device_time,
+                  gateway_time, gateway_clock, mono_ms, stored_at, flags, context, characteristic,
+                  encode(raw, 'hex')
+           FROM measurement""",
     )
     assert row == (
         NOON, "device", 1, home.gateway, home.cuff, 1, NOON.replace(tzinfo=None), NOON,
@@ -240,8 +240,8 @@ async def test_a_clock_item_corrects_the_boot_and_keeps_the_original(
         await store(database, home, item)
     assert rows(
         database_url,
-        "SELECT measured_at, measured_at_sent, measured_how, gateway_time, patient_id FROM
-        measurement",
+        """SELECT measured_at, measured_at_sent, measured_how, gateway_time, patient_id
+           FROM measurement""",
     ) == [(NOON - timedelta(minutes=1), guess, "corrected", guess, home.patient)]
     for table in ("observation", "engine_inbox", "latest"):
         query = f"SELECT DISTINCT patient_id, measured_at FROM {table}"
