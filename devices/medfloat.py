@@ -4,7 +4,7 @@ Both are an integer mantissa times a power of ten, in two's complement and witho
 mantissas mean "no number here" and become :class:`Absent`, whatever the exponent: only
 exponent 0 is defined for them, but a device that sends another does not mean the number 2047.
 
-exponent 0 is defined for them, but a device that sends another does not mean 2047.
+Values are :class:`~decimal.Decimal`, exact as sent; they become floats once, in a sample.
 """
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+"""Measurements become items, and items are examined before they are kept.
+
+:func:`fault_of` decides what "cannot be decoded or identified" means (contract.md 1). Implausible
+is not a fault: such a value is kept, flagged and shown.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from devices.kinds import KINDS, implausible
+from devices.measurement import Measurement, Sample
+from devices.wire.shapes import (
+    AbsentReason,
+    ClockQuality,
+    Item,
+    ItemType,
+    TimeQuality,
+    WireSample,
+)
+
+_DEVICE = re.compile(r"ble-[0-9a-f]{12}|screen|proxy")
+_RADIO_PREFIX = "ble-"
+# What a timestamptz and a conversion between zones can hold with room to spare.
+_YEARS = range(1970, 9999)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When, as the gateway knows it: ``t`` is the best estimate and ``tq`` how it is known."""
+
+    t: datetime
+    tq: TimeQuality
+    gw_t: datetime
+    gw_q: ClockQuality
+    mono_ms: int
+
+
+def item_from(
+    measurement: Measurement, *, seq: int, uid: str, device: str, model: str, stamp: Stamp
+) -> Item:
+    """Return ``measurement`` as an item of ``device`` (``ble-…``).
+
+    A measurement that failed becomes an event. A value outside its plausible range gets the flag
+    ``implausible``.
+    """
+    has_failed = "measurement_failed" in measurement.flags
+    doubts = ("implausible",) if implausible(measurement.kind, measurement.samples) else ()
+    return Item(
+        seq=seq,
+        uid=uid,
+        type="event" if has_failed else "value",
+        dev=device,
+        model=model,
+        dev_seq=measurement.sequence_number,
+        kind=measurement.kind,
+        samples=tuple(_wire_sample(sample) for sample in measurement.samples),
+        t=stamp.t,
+        tq=stamp.tq,
+        dev_t=measurement.device_time,
+        gw_t=stamp.gw_t,
+        gw_q=stamp.gw_q,
+        mono_ms=stamp.mono_ms,
+        flags=measurement.flags + doubts,
+        ctx=dict(measurement.context),
+        char=measurement.characteristic,
+        raw=measurement.raw.hex(),
+        event="measurement_failed" if has_failed else None,
+    )
+
+
+def fault_of(item: Item) -> str | None:
+    """Return why ``item`` cannot be kept as what it says it is, or None where it can.
+
+    The reason is one word with the field it is about, such as ``missing:t`` or ``unknown_kind``.
+    """
+    for name in _REQUIRED[item.type]:
+        if getattr(item, name) in (None, ()):
+            return f"missing:{name}"
+    for name in ("t", "gw_t", "utc"):
+        time: datetime | None = getattr(item, name)
+        if time is not None and time.year not in _YEARS:
+            return f"bad_time:{name}"
+    if item.dev is not None and not _DEVICE.fullmatch(item.dev):
+        return "bad_device"
+    check = _CHECKS.get(item.type)
+    return check(item) if check else None
+
+
+def _fault_of_value(item: Item) -> str | None:
+    if item.dev is not None and item.dev.startswith(_RADIO_PREFIX):
+        for name in ("char", "raw"):
+            if not getattr(item, name):
+                return f"missing:{name}"
+    codes = [sample.code for sample in item.samples]
+    if len(set(codes)) < len(codes):
+        return "duplicate_code"
+    return _fault_of_samples(item)
+
+
+def _fault_of_samples(item: Item) -> str | None:
+    kind = KINDS.get(item.kind or "")
+    if kind is None:
+        return "unknown_kind"
+    for sample in item.samples:
+        component = kind.component(sample.code)
+        if component is None:
+            return "unknown_code"
+        if sample.unit != component.unit:
+            return "wrong_unit"
+        if (sample.value is None) == (sample.absent is None):
+            return "value_or_absent"
+        if sample.value is not None and not math.isfinite(sample.value):
+            return "not_finite"
+    return None
+
+
+def _fault_of_event(item: Item) -> str | None:
+    return _fault_of_samples(item) if item.samples else None
+
+
+_CHECKS: Mapping[ItemType, Callable[[Item], str | None]] = MappingProxyType(
+    {"value": _fault_of_value, "event": _fault_of_event}
+)
+
+_REQUIRED: Mapping[ItemType, tuple[str, ...]] = MappingProxyType(
+    {
+        "value": ("dev", "kind", "samples", "t", "tq", "gw_t", "gw_q"),
+        "event": ("event", "t", "tq", "gw_t", "gw_q"),
+        "clock": ("boot", "mono_ms", "utc", "q"),
+        "retract": ("of", "why"),
+        "undecodable": ("dev", "raw", "gw_t", "gw_q"),
+        "tombstone": (),
+    }
+)
+
+
+def _wire_sample(sample: Sample) -> WireSample:
+    absent: AbsentReason | None = None if sample.absent is None else sample.absent.value
+    return WireSample(sample.code, sample.value, sample.unit, absent)
