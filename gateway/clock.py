@@ -2,7 +2,7 @@
 
 A Raspberry Pi has no battery behind its clock; after a power cut it starts with a wrong time until
 NTP answers. Whether it has, we ask the kernel itself: ``adjtimex`` with nothing to adjust
-(``modes`` 0, needs no right) returns ``TIME_ERROR`` while no daemon disciplines the clock. That holds for
+(``modes`` 0, needs no right) returns ``TIME_ERROR`` while no daemon disciplines it. That holds for
 systemd-timesyncd, chrony and ntpd alike, starts no process, and turns back to "unsynchronised" by
 itself when the daemon has been without answer so long that the error may exceed 16 s.
 """
@@ -83,3 +83,14 @@ class SystemClock:
             self._was_synchronised = True
             return "ntp"
         return "estimated" if self._was_synchronised else "none"
+
+
+def text_of(moment: datetime) -> str:
+    """Return ``moment`` as RFC 3339 in UTC with milliseconds: it sorts as text."""
+    utc = moment.astimezone(UTC)
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+
+
+def moment_of(text: str) -> datetime:
+    """Return the moment that :func:`text_of` wrote; raises ValueError for other text."""
+    return datetime.fromisoformat(text)

@@ -12,6 +12,10 @@ from gateway.storage import transaction
 ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}")
 
 
+# The wire's bound for `model`; a longer one would be refused with every value.
+MODEL_MAX_CHARACTERS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class PairedDevice:
     """A device of this home.
@@ -25,11 +29,13 @@ class PairedDevice:
     profile: str
 
     def __post_init__(self) -> None:
-        """Raise DeviceRefused where the address is not one."""
+        """Raise DeviceRefused where the address is not one or the model could not travel."""
         if not ADDRESS.fullmatch(self.address):
             raise DeviceRefused(
                 f"{self.address!r} is not a Bluetooth address.", "Write it as AA:BB:CC:DD:EE:FF."
             )
+        if len(self.model) > MODEL_MAX_CHARACTERS:
+            raise DeviceRefused("The model's name is longer than 64 characters.", "Shorten it.")
 
     @property
     def dev(self) -> str:

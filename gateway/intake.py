@@ -1,0 +1,193 @@
+"""Intake: journal rows become items, and nothing a device sent is left out.
+
+A value that cannot be decoded travels as ``undecodable`` with its bytes; a measurement that failed
+in the device (no number at all) as an event; a clock or another field without a measurement makes
+no item. Rows that a former run left in the journal are taken first, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import structlog
+
+from devices import wire
+from devices.errors import DecodeError
+from devices.gatt import Fields, decode
+from devices.measurement import Measurement
+from gateway.clock import ClockReading
+from gateway.errors import StorageFull
+from gateway.identity import Record
+from gateway.outbox import Outbox
+from gateway.rows import Draft, JournalRow
+
+log = structlog.get_logger("gateway.intake")
+
+BATCH_ROWS = 50
+RETRY_FULL_S = 30.0
+BATTERY = "battery"
+WHY_MAX_CHARACTERS = 500
+UNNUMBERED = "0" * 32
+# A device's clock may run ahead of a right one by this much before it is called wrong.
+AHEAD_MAX = timedelta(minutes=10)
+# A gateway whose clock was never set this boot may have been off for so long.
+AHEAD_OF_UNSET_MAX = timedelta(days=60)
+# Devices keep values for weeks while no gateway listens. An older time is rather a lost clock, and
+# a red value must not count as old because of that.
+BEHIND_MAX = timedelta(days=35)
+
+
+def best_time(
+    device_time: datetime | None, reading: ClockReading, zone: tzinfo
+) -> tuple[datetime, wire.TimeQuality]:
+    """Return the best estimate of when it was measured, in UTC, and how it is known.
+
+    ``device_time`` is local to ``zone`` and believed only where it is near the gateway's clock;
+    of the two meanings of an hour repeated in autumn the one nearer to that clock is taken.
+    """
+    if device_time is not None and device_time.year >= wire.DEVICE_YEAR_MIN:
+        claims = [device_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+        claim = min(claims, key=lambda moment: abs(moment - reading.utc))
+        ahead_max = AHEAD_OF_UNSET_MAX if reading.quality == "none" else AHEAD_MAX
+        if -BEHIND_MAX <= claim - reading.utc <= ahead_max:
+            return claim, "device"
+    return reading.utc, "gateway" if reading.quality == "ntp" else "estimated"
+
+
+def drafts_of(row: JournalRow, zone: tzinfo) -> tuple[Draft, ...]:
+    """Return the items that a journal row holds; none where it told only a field of the device."""
+    try:
+        decoded = decode(row.characteristic, row.raw)
+    except DecodeError as error:
+        return (_undecodable(row, f"{error.reason}: {error.detail}"),)
+    if isinstance(decoded, Fields):
+        return ()
+    return tuple(
+        _draft(row, measurement, index, zone)
+        for index, measurement in enumerate(decoded.measurements)
+    )
+
+
+def battery_of(draft: Draft) -> int | None:
+    """Return the battery level in per cent where the draft is one."""
+    item = draft.item
+    if item.kind != BATTERY or not item.samples or item.samples[0].value is None:
+        return None
+    return round(item.samples[0].value)
+
+
+class Intake:
+    """Takes journal rows into the outbox whenever ``bell`` rings; rings ``uplink_bell`` after."""
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        zone: tzinfo,
+        bell: asyncio.Event,
+        uplink_bell: asyncio.Event,
+        on_event: Callable[[str, Mapping[str, object]], None],
+    ) -> None:
+        self._outbox = outbox
+        self._zone = zone
+        self._bell = bell
+        self._uplink_bell = uplink_bell
+        self._on_event = on_event
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set (ring the bell then) and the journal is empty."""
+        while True:
+            self._bell.clear()
+            is_full = not self.take_all()
+            if stop.is_set():
+                return
+            try:
+                async with asyncio.timeout(RETRY_FULL_S if is_full else None):
+                    await self._bell.wait()
+            except TimeoutError:
+                continue
+
+    def take_all(self) -> bool:
+        """Empty the journal into the outbox; returns False where the outbox is full.
+
+        Raises StorageUnusable.
+        """
+        while rows := self._outbox.journaled(BATCH_ROWS):
+            for row in rows:
+                try:
+                    self._take(row)
+                except StorageFull:
+                    # The bytes stay in the journal; they are taken when there is room.
+                    return False
+        return True
+
+    def _take(self, row: JournalRow) -> None:
+        drafts = drafts_of(row, self._zone)
+        levels = [level for draft in drafts if (level := battery_of(draft)) is not None]
+        battery = levels[-1] if levels else None
+        if battery is not None and self._outbox.is_nearly_full():
+            log.error("low_grade_refused", dev=row.dev, characteristic=row.characteristic)
+            drafts = ()
+        for written in self._outbox.settle(row, drafts, battery=battery):
+            log.info("queued", boot=written.boot, seq=written.seq, repeat=written.is_duplicate)
+            self._on_event(
+                "queued",
+                {
+                    "uid": written.uid,
+                    "seq": written.seq,
+                    "boot": written.boot,
+                    "dev": row.dev,
+                    "type": written.type,
+                    "duplicate": written.is_duplicate,
+                },
+            )
+        self._uplink_bell.set()
+
+
+def _draft(row: JournalRow, measurement: Measurement, index: int, zone: tzinfo) -> Draft:
+    moment, quality = best_time(measurement.device_time, row.reading, zone)
+    stamp = wire.Stamp(
+        t=moment,
+        tq=quality,
+        gw_t=row.reading.utc,
+        gw_q=row.reading.quality,
+        mono_ms=row.reading.mono_ms,
+    )
+    item = wire.item_from(
+        measurement, seq=0, uid=UNNUMBERED, device=row.dev, model=row.model, stamp=stamp
+    )
+    if measurement.kind == BATTERY:
+        # A level is a state: saying 80 % again is no repeat of a record.
+        return Draft(item)
+    record = Record(
+        dev=row.dev,
+        characteristic=measurement.characteristic,
+        raw=measurement.raw,
+        index=index,
+        device_time=measurement.device_time,
+        sequence_number=measurement.sequence_number,
+    )
+    return Draft(item, record)
+
+
+def _undecodable(row: JournalRow, why: str) -> Draft:
+    moment, quality = best_time(None, row.reading, UTC)
+    log.warning("undecodable", dev=row.dev, characteristic=row.characteristic, why=why)
+    item = wire.Item(
+        seq=0,
+        uid=UNNUMBERED,
+        type="undecodable",
+        dev=row.dev,
+        model=row.model,
+        t=moment,
+        tq=quality,
+        gw_t=row.reading.utc,
+        gw_q=row.reading.quality,
+        mono_ms=row.reading.mono_ms,
+        char=row.characteristic,
+        raw=row.raw.hex(),
+        why=why[:WHY_MAX_CHARACTERS],
+    )
+    return Draft(item, Record(dev=row.dev, characteristic=row.characteristic, raw=row.raw))

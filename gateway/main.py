@@ -1,0 +1,199 @@
+"""The gateway's process: everything is made, wired and started here, and taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from gateway.answers import Answers
+from gateway.ble.health import RadioHealth
+from gateway.ble.listen import listen
+from gateway.ble.radio import Radio
+from gateway.clock import ClockReading, SystemClock, boot_id
+from gateway.errors import SettingsInvalid, StorageUnusable
+from gateway.health import Health
+from gateway.intake import Intake
+from gateway.link import Broker
+from gateway.outbox import Outbox
+from gateway.paired import paired
+from gateway.settings import Settings
+from gateway.uplink import Uplink
+
+log = structlog.get_logger("gateway.main")
+
+SHUTDOWN_TIMEOUT_S = 8.0
+UPKEEP_INTERVAL_S = 3600.0
+
+OnEvent = Callable[[str, Mapping[str, object]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DurableJournal:
+    """What the Bluetooth callback writes to: on disk when ``append`` returns (contract.md 1)."""
+
+    outbox: Outbox
+    clock: Callable[[], ClockReading]
+    bell: asyncio.Event
+    on_event: OnEvent
+
+    def append(self, *, dev: str, model: str, characteristic: str, raw: bytes) -> None:
+        """Keep the bytes; raises StorageFull or StorageUnusable where that is impossible."""
+        reading = self.clock()
+        number = self.outbox.journal(
+            dev=dev, model=model, characteristic=characteristic, raw=raw, reading=reading
+        )
+        self.on_event(
+            "journaled",
+            {"journal": number, "boot": self.outbox.boot, "dev": dev, "mono_ms": reading.mono_ms},
+        )
+        self.bell.set()
+
+
+async def run(
+    settings: Settings,
+    *,
+    radio: Radio | None = None,
+    stop: asyncio.Event,
+    on_event: OnEvent | None = None,
+) -> None:
+    """Run a gateway until ``stop`` is set.
+
+    ``radio`` names bleak's backends, None the platform's own. ``on_event`` is told what happens to
+    rows: "journaled", "queued", "puback", "stored", "seen", "nacked". Raises SettingsInvalid and
+    StorageUnusable; a radio or a broker that is away is waited for.
+    """
+    tell = on_event or _tell_nobody
+    with _only_one(settings.data), _open_outbox(settings) as outbox:
+        async with asyncio.TaskGroup() as group:
+            await _run_in(group, settings, outbox, radio or Radio(), stop, tell)
+
+
+async def _run_in(
+    group: asyncio.TaskGroup,
+    settings: Settings,
+    outbox: Outbox,
+    radio: Radio,
+    stop: asyncio.Event,
+    tell: OnEvent,
+) -> None:
+    clock, zone = SystemClock().read, ZoneInfo(settings.timezone)
+    intake_bell, uplink_bell, radio_health = asyncio.Event(), asyncio.Event(), RadioHealth()
+    intake = Intake(
+        outbox=outbox, zone=zone, bell=intake_bell, uplink_bell=uplink_bell, on_event=tell
+    )
+    uplink = _uplink(settings, outbox, clock, radio_health, uplink_bell, tell)
+    listening = group.create_task(
+        listen(
+            radio=radio,
+            paired=lambda: paired(outbox.connection),
+            journal=DurableJournal(outbox, clock, intake_bell, tell),
+            clock=clock,
+            health=radio_health,
+            zone=zone,
+        ),
+        name="listen",
+    )
+    taking = group.create_task(intake.run(stop), name="intake")
+    sending = group.create_task(uplink.run(stop), name="uplink")
+    keeping = group.create_task(_upkeep(outbox, clock), name="upkeep")
+    log.info("started", gateway=settings.name, outbox=outbox.counts().open)
+    await stop.wait()
+    # In the path's order: nothing new comes in, what came is queued, then the last status goes.
+    keeping.cancel()
+    listening.cancel()
+    intake_bell.set()
+    uplink_bell.set()
+    _, late = await asyncio.wait((listening, taking, sending), timeout=SHUTDOWN_TIMEOUT_S)
+    for task in late:
+        log.warning("stopped_late", task=task.get_name())
+        task.cancel()
+
+
+def _uplink(
+    settings: Settings,
+    outbox: Outbox,
+    clock: Callable[[], ClockReading],
+    radio_health: RadioHealth,
+    bell: asyncio.Event,
+    tell: OnEvent,
+) -> Uplink:
+    jitter = random.SystemRandom().random
+    return Uplink(
+        broker=Broker(
+            settings.name, settings.mqtt_host, settings.mqtt_port, _password(settings.password_file)
+        ),
+        outbox=outbox,
+        clock=clock,
+        answers=Answers(
+            outbox=outbox,
+            gateway=settings.name,
+            key=settings.config_key,
+            clock=clock,
+            jitter=jitter,
+        ),
+        status=Health(outbox=outbox, clock=clock, radio=radio_health, data=settings.data),
+        bell=bell,
+        jitter=jitter,
+        on_event=tell,
+    )
+
+
+async def _upkeep(outbox: Outbox, clock: Callable[[], ClockReading]) -> None:
+    while True:
+        reading = clock()
+        # With a clock that was never set, "7 days ago" means nothing.
+        if reading.quality != "none" and (discarded := outbox.discard_acked(reading.utc)):
+            log.info("acked_rows_discarded", rows=discarded)
+        await asyncio.sleep(UPKEEP_INTERVAL_S)
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    except OSError as error:
+        raise SettingsInvalid(
+            f"The password file {path} cannot be read.", "Check HEMMA_MQTT_PASSWORD_FILE."
+        ) from error
+
+
+@contextmanager
+def _open_outbox(settings: Settings) -> Iterator[Outbox]:
+    outbox = Outbox(settings.database, boot_id(), quota_bytes=settings.quota_bytes)
+    try:
+        yield outbox
+    finally:
+        outbox.close()
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Hold the data folder: two gateways on one outbox would send everything twice."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "gateway.lock").open("a")
+    except OSError as error:
+        raise StorageUnusable(
+            f"{data} cannot be written ({error.strerror}).", "Check HEMMA_GATEWAY_DATA."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageUnusable(
+                f"Another gateway process runs on {data}.", "Stop it, or use another folder."
+            ) from error
+        yield
+
+
+def _tell_nobody(_event: str, _fields: Mapping[str, object]) -> None:
+    return
