@@ -39,6 +39,8 @@ BATTERY_LOW = Technical(
     text=Text("Svagt batteri i {subject}: {level} %.", "Low battery in {subject}: {level} %."),
     why=_WHY,
 )
+_GATEWAY_HEARD = Text("Mottagaren hörs igen.", "The gateway is heard again.")
+_BATTERY_WELL = Text("Batteriet är bytt eller laddat.", "The battery was changed or charged.")
 TECHNICAL_RULES = (GATEWAY_SILENT, BATTERY_LOW)
 
 # A new battery shows well above the level it was changed at; cells recover a few per cent when
@@ -81,7 +83,7 @@ def gateway_silent(
     """
     subject = f"gateway:{heard.name}"
     if heard.open is not None and _is_heard(heard, as_of):
-        return _closed(GATEWAY_SILENT, subject, as_of)
+        return _closed(GATEWAY_SILENT, subject, as_of, _GATEWAY_HEARD)
     since = _silent_since(heard, as_of, listening_since)
     severity = None if since is None else _reached(as_of - since)
     if since is None or severity is None:
@@ -134,7 +136,7 @@ def battery_low(read: BatteryRead, as_of: datetime) -> Decision | None:
         ]
         return _fired(BATTERY_LOW, subject, level.severity, (as_of, read.read_at), Text(*texts))
     if read.open is not None and read.percent >= BATTERY_RETURNED_PERCENT:
-        return _closed(BATTERY_LOW, subject, as_of)
+        return _closed(BATTERY_LOW, subject, as_of, _BATTERY_WELL)
     return None
 
 
@@ -176,7 +178,7 @@ def _fired(
     )
 
 
-def _closed(rule: Technical, subject: str, as_of: datetime) -> Decision:
+def _closed(rule: Technical, subject: str, as_of: datetime, text: Text) -> Decision:
     """Decide that the equipment is well again. Which alert that ends is known by its lineage, not
     by an id.
     """
@@ -190,5 +192,5 @@ def _closed(rule: Technical, subject: str, as_of: datetime) -> Decision:
         decided_at=as_of,
         alert_id=None,
         evidence=(),
-        text=rule.text,
+        text=text,
     )

@@ -5,9 +5,12 @@ is alerted.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from alerts.rules import Rule, Severity, Text
 from alerts.series import Reading
@@ -74,3 +77,44 @@ def alert_id(subject: str, lineage: str, version: str, first_cause: str) -> uuid
     id.
     """
     return uuid.uuid5(_ALERTS, "\x1f".join((subject, lineage, version, first_cause)))
+
+
+class Cited(msgspec.Struct, frozen=True):
+    """A reading as an alert keeps it."""
+
+    uid: str
+    component: int
+    value: float
+    measured_at: datetime
+    flags: tuple[str, ...] = ()
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """Everything a decision was made from, so that it can be made again years later.
+
+    ``origins`` tells for each component cited where each of its bounds came from.
+    """
+
+    rule: Rule
+    version: str
+    as_of: datetime
+    is_late: bool
+    evidence: tuple[Cited, ...]
+    origins: dict[str, dict[str, str]] = {}
+
+
+def inputs_of(decision: Decision, origins: Mapping[int, Mapping[str, str]]) -> bytes:
+    """Write what an alert keeps of its decision, as JSON; ``origins`` by component number."""
+    cited = {reading.component for reading in decision.evidence}
+    kept = Inputs(
+        rule=decision.rule,
+        version=decision.version,
+        as_of=decision.decided_at,
+        is_late=decision.is_late,
+        evidence=tuple(
+            Cited(r.uid, r.component, r.value, r.measured_at, tuple(sorted(r.flags)))
+            for r in decision.evidence
+        ),
+        origins={str(c): dict(origins[c]) for c in sorted(cited & set(origins))},
+    )
+    return msgspec.json.encode(kept, order="sorted")

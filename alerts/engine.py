@@ -206,6 +206,10 @@ _DOUBT = {
     Language.SV: "Orimligt värde, kontrollera. ",
     Language.EN: "Implausible value, please check. ",
 }
+_RETRACTED = {
+    Language.SV: "Personen har sagt att det inte var den som mätte, kontrollera. ",
+    Language.EN: "The person has said that it was somebody else, please check. ",
+}
 _FUTURE = {
     Language.SV: "Mättiden ligger i framtiden, kontrollera klockan. ",
     Language.EN: "The measuring time is in the future, please check the clock. ",
@@ -224,10 +228,16 @@ def _text(case: _Case, cited: Sequence[Judged], language: Language) -> str:
     elapsed = case.as_of - case.measured_at
     parts = [_LATE_LEAD[language] if elapsed > LATE else ""]
     parts.append(_FUTURE[language] if -elapsed > AHEAD else "")
-    parts.append("" if all(j.reading.is_plausible() for j in cited) else _DOUBT[language])
+    parts.append(_doubt([j.reading for j in cited], language))
     parts.append(template.replace("{findings}", findings))
     parts.append(_AGE[language].format(age(elapsed, language)) if elapsed > FRESH else "")
     return "".join(parts) + "."
+
+
+def _doubt(readings: Sequence[Reading], language: Language) -> str:
+    if any(reading.is_retracted() for reading in readings):
+        return _RETRACTED[language]
+    return "" if all(reading.is_plausible() for reading in readings) else _DOUBT[language]
 
 
 def _finding(judged: Judged, language: Language) -> str:

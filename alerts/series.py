@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from devices.kinds import COMPONENTS
 
 IMPLAUSIBLE = "implausible"
+RETRACTED = "retracted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,15 @@ class Reading:
         """What makes two readings the same one."""
         return (self.uid, self.component)
 
+    def is_retracted(self) -> bool:
+        """Tell whether somebody has said that it was not them. It marks; it never deletes."""
+        return RETRACTED in self.flags
+
     def is_plausible(self) -> bool:
-        """Tell whether neither the gateway nor the catalogue doubts the value."""
-        return IMPLAUSIBLE not in self.flags and COMPONENTS[self.component].is_plausible(self.value)
+        """Tell whether nobody doubts the value: not the gateway, the catalogue or the patient."""
+        if IMPLAUSIBLE in self.flags or self.is_retracted():
+            return False
+        return COMPONENTS[self.component].is_plausible(self.value)
 
 
 def in_received_order(readings: Iterable[Reading]) -> list[tuple[Reading, ...]]:

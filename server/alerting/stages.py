@@ -1,0 +1,203 @@
+"""How waiting measurements become alerts: a list of stages, read from the top.
+
+Each stage takes the work so far and returns it with its own part done. All run in one transaction:
+either all of it has happened, or none of it, and then it is done again by whoever comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from alerts.decision import Decided, Decision
+from alerts.engine import Episode, State, evaluate
+from alerts.plan import Plan, unassigned_rules
+from alerts.rules import REPEATS_S, Threshold
+from alerts.series import Reading
+from server.store import alerts, engine_inbox, limits
+from server.store.alerts import Concern, NewAlert
+from server.store.database import Transaction
+from server.store.engine_inbox import Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One subject: a patient, or what belongs to nobody behind one gateway."""
+
+    patient_id: int | None
+    gateway_id: int | None
+
+    @property
+    def subject(self) -> str:
+        """The subject's name in decisions and alert ids."""
+        if self.patient_id is not None:
+            return f"patient:{self.patient_id}"
+        return f"gateway:{self.gateway_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is needed to judge one subject. ``plan`` None: it belongs to nobody."""
+
+    concern: Concern
+    subject: str
+    samples: tuple[Reading, ...]
+    earlier: tuple[Reading, ...]
+    episodes: dict[str, Episode]
+    plan: Plan | None
+
+    @property
+    def rules(self) -> tuple[Threshold, ...]:
+        """The patient's own plan, or the national red levels for what belongs to nobody."""
+        return unassigned_rules() if self.plan is None else self.plan.rules
+
+    @property
+    def origins(self) -> dict[int, dict[str, str]]:
+        """Where each bound in force came from, by component."""
+        if self.plan is None:
+            return {}
+        return {c: {k: v.value for k, v in e.origins.items()} for c, e in self.plan.limits.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision and the case it was made in."""
+
+    case: Case
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the stages pass on."""
+
+    now: datetime
+    limit: int
+    claimed: tuple[Waiting, ...] = ()
+    cases: tuple[Case, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    units: frozenset[int] = field(default_factory=frozenset)
+
+
+Stage = Callable[[Transaction, Work], Awaitable[Work]]
+
+
+async def claim_stage(tx: Transaction, work: Work) -> Work:
+    """Take waiting measurements of people whom no other engine is judging."""
+    return replace(work, claimed=tuple(await engine_inbox.claim(tx, limit=work.limit)))
+
+
+async def gather_stage(tx: Transaction, work: Work) -> Work:
+    """Read each person's new values, their repeats, limits, unit and open alerts."""
+    whose = {waiting.uid: _person(waiting) for waiting in work.claimed}
+    people = list(dict.fromkeys(whose.values()))
+    patients = [p.patient_id for p in people if p.patient_id is not None]
+    gateways = [p.gateway_id for p in people if p.gateway_id is not None]
+    samples: dict[Person, list[Reading]] = {person: [] for person in people}
+    for stored in await engine_inbox.readings(tx, work.claimed):
+        samples[whose[stored.uid]].append(stored.reading())
+    earlier: dict[Person, list[Reading]] = {person: [] for person in people}
+    for stored in await engine_inbox.earlier(tx, work.claimed, window_s=REPEATS_S):
+        earlier[Person(stored.patient_id, None)].append(stored.reading())
+    plans = await limits.plans_of(tx, patients, at=work.now)
+    episodes = await alerts.episodes_of(tx, patients, gateways)
+    concerns = await _concerns(tx, work, patients, gateways)
+    cases = [
+        Case(
+            concern=concerns[person],
+            subject=person.subject,
+            samples=tuple(samples[person]),
+            earlier=tuple(earlier[person]),
+            episodes=episodes.get((person.patient_id, person.gateway_id), {}),
+            plan=None if person.patient_id is None else plans[person.patient_id],
+        )
+        for person in people
+        if person in concerns
+    ]
+    return replace(work, cases=tuple(cases))
+
+
+async def _concerns(
+    tx: Transaction, work: Work, patients: list[int], gateways: list[int]
+) -> dict[Person, Concern]:
+    """Find who answers for each person. What came through no gateway always names its patient."""
+    patient_units, gateway_units = await alerts.units_of(tx, patients, gateways)
+    found: dict[Person, Concern] = {}
+    for waiting in work.claimed:
+        person = _person(waiting)
+        unit_id = (
+            gateway_units.get(person.gateway_id or 0)
+            if person.patient_id is None
+            else patient_units[person.patient_id]
+        )
+        if unit_id is not None:
+            found[person] = Concern(person.patient_id, waiting.gateway_id, unit_id)
+    return found
+
+
+async def judge_stage(tx: Transaction, work: Work) -> Work:
+    """Ask the rules. Pure: nothing is read or written here."""
+    verdicts = []
+    for case in work.cases:
+        state = State(case.subject, case.episodes, case.earlier)
+        _, decisions = evaluate(case.rules, case.samples, state, work.now)
+        verdicts += [Verdict(case, decision) for decision in decisions]
+    return replace(work, verdicts=tuple(verdicts))
+
+
+async def act_stage(tx: Transaction, work: Work) -> Work:
+    """Open, extend and recover alerts."""
+    for verdict in work.verdicts:
+        await _act(tx, verdict)
+    return work
+
+
+async def record_stage(tx: Transaction, work: Work) -> Work:
+    """Write every decision with its reason, also those that alert nobody."""
+    rows = [(v.case.concern, v.decision.rule.rule, v.decision) for v in work.verdicts]
+    await alerts.record(tx, rows)
+    return work
+
+
+async def forget_stage(tx: Transaction, work: Work) -> Work:
+    """Note that the measurements have been judged."""
+    await engine_inbox.forget(tx, [waiting.received_seq for waiting in work.claimed])
+    return work
+
+
+async def tell_stage(tx: Transaction, work: Work) -> Work:
+    """Wake the lists of the units concerned, at commit."""
+    silent = (Decided.ASK_REPEAT, Decided.SUPPRESS)
+    loud = [v for v in work.verdicts if v.decision.decided not in silent]
+    units = frozenset(v.case.concern.unit_id for v in loud)
+    await alerts.tell(tx, units)
+    return replace(work, units=units)
+
+
+STAGES: tuple[Stage, ...] = (
+    claim_stage,
+    gather_stage,
+    judge_stage,
+    act_stage,
+    record_stage,
+    forget_stage,
+    tell_stage,
+)
+
+
+def _person(waiting: Waiting) -> Person:
+    gateway_id = waiting.gateway_id if waiting.patient_id is None else None
+    return Person(waiting.patient_id, gateway_id)
+
+
+async def _act(tx: Transaction, verdict: Verdict) -> None:
+    case, decision = verdict.case, verdict.decision
+    if decision.decided is Decided.FIRE:
+        await alerts.fire(tx, NewAlert(case.concern, decision.rule.rule, decision, case.origins))
+    elif decision.decided is Decided.EXTEND:
+        assert decision.alert_id is not None, "what is extended has an id"
+        await alerts.extend(tx, decision.alert_id, decision)
+    elif decision.decided is Decided.CLEAR:
+        assert decision.alert_id is not None, "what returns has an id"
+        await alerts.recover(tx, decision.alert_id, decision.decided_at)

@@ -1,0 +1,179 @@
+"""What the rules have not judged yet.
+
+Each row is judged exactly once: the engine deletes it in the transaction that writes its decisions
+(docs/decisions/0001). A person is one engine's at a time, by a lock that ends with the transaction;
+so no two engines ever decide about the same person from half of what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from alerts.series import Reading
+from server.store.database import Transaction
+
+CHANNEL = "hemma_inbox"
+
+# Advisory locks are pairs of numbers; the first says what is locked, the second whose.
+LOCK_PATIENT = 0x48_45_01
+LOCK_GATEWAY = 0x48_45_02
+LOCK_EQUIPMENT = 0x48_45_03
+
+# How many people one transaction takes; the rest is left for other engines.
+PEOPLE_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One measurement to judge. ``patient_id`` None: it belongs to nobody yet."""
+
+    received_seq: int
+    uid: UUID
+    patient_id: int | None
+    gateway_id: int | None
+    measured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """A reading and the measurement it belongs to."""
+
+    uid: UUID
+    component_id: int
+    value: float
+    measured_at: datetime
+    received_seq: int
+    flags: list[str]
+    patient_id: int | None
+
+    def reading(self) -> Reading:
+        """Return what the rules read."""
+        return Reading(
+            uid=self.uid.hex,
+            component=self.component_id,
+            value=self.value,
+            measured_at=self.measured_at,
+            received_seq=self.received_seq,
+            flags=frozenset(self.flags),
+        )
+
+
+async def claim(tx: Transaction, *, limit: int) -> list[Waiting]:
+    """Take at most ``limit`` waiting measurements, all of people nobody else is judging.
+
+    In the server's order for each person. People with fresh values come before those with
+    backlog only (design.md, safety 2).
+    """
+    cursor = await tx.execute(
+        _LOCK, {"patient": LOCK_PATIENT, "gateway": LOCK_GATEWAY, "people": PEOPLE_MAX}
+    )
+    people = await cursor.fetchall()
+    patients = [patient for patient, _ in people if patient is not None]
+    gateways = [gateway for patient, gateway in people if patient is None]
+    # Another statement, so that it sees what the lock's last holder has committed.
+    async with tx.cursor(row_factory=class_row(Waiting)) as rows:
+        await rows.execute(_CLAIM, {"patients": patients, "gateways": gateways, "limit": limit})
+        return await rows.fetchall()
+
+
+async def readings(tx: Transaction, claimed: Sequence[Waiting]) -> list[StoredReading]:
+    """Return the numbers of these measurements; what has no number is not read by any rule."""
+    async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
+        await cursor.execute(_READINGS, {"uids": [waiting.uid for waiting in claimed]})
+        return await cursor.fetchall()
+
+
+async def earlier(
+    tx: Transaction, claimed: Sequence[Waiting], *, window_s: int
+) -> list[StoredReading]:
+    """Return what was received before these measurements, and measured in the window before them.
+
+    Only of the same patient and component: the repeats that yellow rules look at.
+    """
+    async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
+        uids = [waiting.uid for waiting in claimed if waiting.patient_id is not None]
+        await cursor.execute(_EARLIER, {"uids": uids, "window_s": window_s})
+        return await cursor.fetchall()
+
+
+async def forget(tx: Transaction, received_seqs: Sequence[int]) -> None:
+    """Note that these have been judged."""
+    await tx.execute(
+        "DELETE FROM engine_inbox WHERE received_seq = ANY(%s)", (list(received_seqs),)
+    )
+
+
+async def count(tx: Transaction) -> int:
+    """Return how many measurements wait, in this transaction's sight."""
+    row = await (await tx.execute("SELECT count(*) FROM engine_inbox")).fetchone()
+    assert row is not None, "count always answers"
+    return int(row[0])
+
+
+async def put_back(tx: Transaction, uid: UUID, *, at: datetime) -> bool:
+    """Let a stored measurement be judged again, by whom it belongs to now; False if unknown."""
+    cursor = await tx.execute(_PUT_BACK, {"uid": uid, "at": at})
+    if cursor.rowcount:
+        await tx.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+    return bool(cursor.rowcount)
+
+
+_LOCK = """
+WITH waiting AS MATERIALIZED (
+    SELECT patient_id, CASE WHEN patient_id IS NULL THEN coalesce(gateway_id, 0) END AS gateway_id
+    FROM engine_inbox
+    GROUP BY 1, 2
+    ORDER BY bool_and(stored_at - measured_at > INTERVAL '10 minutes'), min(received_seq)
+    LIMIT %(people)s
+)
+SELECT patient_id, gateway_id FROM waiting
+WHERE CASE WHEN patient_id IS NULL THEN pg_try_advisory_xact_lock(%(gateway)s, gateway_id)
+           ELSE pg_try_advisory_xact_lock(%(patient)s, patient_id) END
+"""
+
+_CLAIM = """
+SELECT received_seq, uid, patient_id, gateway_id, measured_at FROM engine_inbox
+WHERE patient_id = ANY(%(patients)s::int[])
+   OR (patient_id IS NULL AND coalesce(gateway_id, 0) = ANY(%(gateways)s::int[]))
+ORDER BY received_seq
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED
+"""
+
+_READINGS = """
+SELECT o.uid, o.component_id, o.value, o.measured_at, m.received_seq, m.flags, m.patient_id
+FROM observation o
+JOIN measurement m ON m.uid = o.uid AND m.measured_at = o.measured_at
+WHERE o.uid = ANY(%(uids)s::uuid[]) AND o.value IS NOT NULL
+"""
+
+_EARLIER = """
+WITH judged AS (
+    SELECT o.patient_id, o.component_id, o.measured_at, o.received_seq
+    FROM observation o WHERE o.uid = ANY(%(uids)s::uuid[])
+), repeated AS (
+    SELECT DISTINCT h.uid, h.component_id, h.value, h.measured_at, h.received_seq, h.patient_id
+    FROM judged j
+    JOIN observation h ON h.patient_id = j.patient_id AND h.component_id = j.component_id
+     AND h.measured_at > j.measured_at - make_interval(secs => %(window_s)s)
+     AND h.measured_at <= j.measured_at
+     AND h.received_seq < j.received_seq
+    WHERE h.value IS NOT NULL AND h.uid <> ALL(%(uids)s::uuid[])
+)
+SELECT r.uid, r.component_id, r.value, r.measured_at, r.received_seq, m.flags, r.patient_id
+FROM repeated r
+JOIN measurement m ON m.uid = r.uid AND m.measured_at = r.measured_at
+"""
+
+_PUT_BACK = """
+INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at, stored_at)
+SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(at)s
+FROM measurement WHERE uid = %(uid)s AND type = 'value'
+ON CONFLICT (received_seq) DO UPDATE
+SET patient_id = excluded.patient_id, measured_at = excluded.measured_at
+"""
