@@ -205,7 +205,7 @@ class Conversation:
             case Paired() | Written() | Subscribed():
                 # A clock that cannot be set is no reason to lose the value: its offset is known.
                 return self._next(now)
-            case Tick():
+            case _:  # Tick
                 return self._tick(now)
 
     def _begin(self, event: Connected, now: Moment) -> tuple[Command, ...]:
