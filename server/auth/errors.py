@@ -5,6 +5,8 @@ One small tree. Each carries the reason that the access log keeps and the HTTP s
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from server.store.access_log import Reason
 
 
@@ -68,11 +70,19 @@ class NotVisible(Refused):
 
 
 class Conflicting(Refused):
-    """Somebody else was first. ``detail_sv`` and ``detail_en`` say who and when."""
+    """Somebody else was first: ``holder`` since ``since``, or closed by ``holder`` at ``since``."""
 
     status = 409
 
-    def __init__(self, *, detail_sv: str, detail_en: str, patient_id: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        holder: str | None,
+        since: datetime | None,
+        is_closed: bool,
+        patient_id: int | None,
+    ) -> None:
         super().__init__(Reason.CONFLICT, patient_id=patient_id)
-        self.detail_sv = detail_sv
-        self.detail_en = detail_en
+        self.holder = holder
+        self.since = since
+        self.is_closed = is_closed

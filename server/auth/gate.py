@@ -8,8 +8,8 @@ own.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from server.auth import csrf, sessions
 from server.auth.errors import Refused, WrongRole
 from server.auth.roles import Right
 from server.auth.sessions import Identity
+from server.store import people
 from server.store.access_log import Action, Entry, Reason
 from server.store.database import Database, Transaction
 from server.store.patients import Reach
@@ -137,6 +138,10 @@ class Gate:
                 yield visit
                 assert visit.recorded, "every visit is in the access log"
 
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction of one's own, for what happens before anybody is let in."""
+        return self.database.transaction()
+
     @asynccontextmanager
     async def watch(self, request: Request, *, action: Action) -> AsyncIterator[Watched]:
         """Write down a Refused that leaves the block, in its own transaction, and pass it on."""
@@ -159,6 +164,27 @@ class Gate:
         """Raise BadCsrf when the browser says that another site made the request."""
         own = f"{request.url.scheme}://{request.headers.get('host', '')}"
         csrf.check_origin(request.headers, origins=self._origins | {own})
+
+    async def log_login(
+        self,
+        tx: Transaction,
+        seen: Watched,
+        staff: people.Staff,
+        assignment: people.Assignment | None,
+    ) -> None:
+        """Write a granted login: the session's own identity does not exist yet."""
+        entry = entry_of(seen.circumstances, None, action=Action.LOGIN)
+        await self._record(
+            tx,
+            replace(
+                entry,
+                staff_id=staff.id,
+                login=staff.login,
+                assignment_id=assignment.id if assignment else None,
+                unit_id=assignment.unit_id if assignment else None,
+                role=assignment.role if assignment else "",
+            ),
+        )
 
     async def log(
         self, tx: Transaction, seen: Watched, action: Action, *, identity: Identity | None = None

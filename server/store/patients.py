@@ -127,7 +127,8 @@ async def add(tx: Transaction, patient: NewPatient) -> Patient:
     async with tx.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             "INSERT INTO patient (identifier_system, identifier_value, given_name, family_name,"
-            " birth_year, unit_id, matters_text, matters_date) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            " birth_year, unit_id, matters_text, matters_date)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
             (
                 patient.identifier_system,
                 patient.identifier_value,

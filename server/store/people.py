@@ -210,7 +210,8 @@ async def failures(tx: Transaction, *, login: str, address: str, since: datetime
         await cursor.execute(
             "SELECT at FROM login_attempt WHERE login = %(login)s AND address = %(address)s"
             " AND NOT succeeded AND at > %(since)s AND at > coalesce("
-            "(SELECT max(at) FROM login_attempt WHERE login = %(login)s AND address = %(address)s AND succeeded AND at > %(since)s), '-infinity')"
+            "(SELECT max(at) FROM login_attempt WHERE login = %(login)s AND address = %(address)s"
+            " AND succeeded AND at > %(since)s), '-infinity')"
             " ORDER BY at DESC",
             {"login": login, "address": address, "since": since},
         )

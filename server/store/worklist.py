@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from server.store.database import Transaction
-from server.store.patients import VISIBLE_ALERT, Reach
+from server.store.patients import VISIBLE_ALERT, VISIBLE_PATIENTS, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class AlertRow:
     """One alert as people see it. ``public_id`` and the names are None for a technical alert.
 
     ``received_at`` is when its newest evidence was stored; None where no value is cited.
-    ``taken_at`` is set while somebody has it. ``inputs`` is everything the decision was made from,
+    ``taken_at`` is set while somebody has it. ``concerns`` names the people whose values come
+    through the gateway of a technical alert. ``inputs`` is everything the decision was made from,
     as it fired.
     """
 
@@ -34,6 +35,7 @@ class AlertRow:
     protected: bool | None
     matters_text: str | None
     gateway_name: str | None
+    concerns: str | None
     severity: str
     handling: str
     condition: str
@@ -75,16 +77,23 @@ class EventRow:
     detail: dict[str, Any]
 
 
-_ALERT = """
+_ALERT = f"""
     SELECT a.id, p.public_id, a.patient_id, p.given_name, p.family_name, p.birth_year, p.protected,
-           p.matters_text, g.name AS gateway_name, a.severity, a.handling, a.condition, a.opened_at,
-           a.measured_at, arrived.at AS received_at, a.owner_id, t.display_name AS owner_name,
+           p.matters_text, g.name AS gateway_name, near.names AS concerns,
+           a.severity, a.handling, a.condition, a.opened_at, a.measured_at,
+           arrived.at AS received_at, a.owner_id, t.display_name AS owner_name,
            taken.at AS taken_at, a.closed_at, a.outcome, a.text_sv, a.text_en, a.why, a.rule,
            a.inputs, a.version
     FROM alert a
     LEFT JOIN patient p ON p.id = a.patient_id
     LEFT JOIN gateway g ON g.id = a.gateway_id
     LEFT JOIN staff t ON t.id = a.owner_id
+    LEFT JOIN LATERAL (
+        SELECT string_agg(DISTINCT q.given_name || ' ' || q.family_name, ', ') AS names
+        FROM binding b JOIN patient q ON q.id = b.patient_id
+        WHERE a.patient_id IS NULL AND b.gateway_id = a.gateway_id AND b.valid @> a.opened_at
+          AND b.patient_id IN {VISIBLE_PATIENTS}
+    ) near ON true
     LEFT JOIN LATERAL (
         SELECT m.stored_at AS at FROM alert_evidence e
         JOIN measurement m ON m.uid = e.uid AND m.measured_at = e.measured_at

@@ -1,0 +1,239 @@
+"""The routes of ``/api/v1``: session, work list, alerts, patients, observations, values by hand.
+
+Every route goes through the same gate as the pages: same rights, same unit filter, same log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from alerts.lifecycle import Outcome
+from server.api.shapes import (
+    Alert,
+    Command,
+    KeptValue,
+    Listed,
+    Login,
+    NewValue,
+    Observation,
+    Person,
+    Problem,
+    Session,
+)
+from server.auth import acts, csrf, login, sessions
+from server.auth.acts import Act, Done
+from server.auth.errors import NotVisible
+from server.auth.gate import Gate, Visit
+from server.auth.passwords import Passwords
+from server.auth.roles import Right
+from server.store import manual, patients, people, receipts, series, worklist
+from server.store.access_log import Action
+from server.store.manual import ManualValue
+from server.store.patients import Patient
+
+PREFIX = "/api/v1"
+LIMIT_MAX = 500
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}}
+    for status in (401, 403, 404, 409, 422, 429, 503)
+}
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+
+
+def build(gate: Gate, passwords: Passwords) -> APIRouter:
+    """Return the routes behind that gate."""
+    router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
+    _session_routes(router, gate, passwords)
+    _alert_routes(router, gate)
+    _patient_routes(router, gate)
+    return router
+
+
+def _session_routes(router: APIRouter, gate: Gate, passwords: Passwords) -> None:
+    @router.post("/session", status_code=201, tags=["session"])
+    async def log_in(request: Request, response: Response, body: Login) -> Session:
+        """Log in; the cookie of the answer is the session."""
+        token, who = await _log_in(gate, passwords, request, body)
+        response.set_cookie(
+            gate.cookie, token, path="/", secure=gate.is_secure, httponly=True, samesite="lax"
+        )
+        return Session.of(who)
+
+    @router.get("/session", tags=["session"])
+    async def show_session(request: Request) -> Session:
+        """Say who is logged in."""
+        async with gate.watch(request, action=Action.READ) as seen, gate.transaction() as tx:
+            token = request.cookies.get(gate.cookie)
+            return Session.of(await sessions.resume(tx, token, at=seen.circumstances.at))
+
+    @router.delete("/session", status_code=204, tags=["session"])
+    async def log_out(request: Request) -> None:
+        """Log out."""
+        async with gate.watch(request, action=Action.LOGOUT) as seen, gate.transaction() as tx:
+            token = request.cookies.get(gate.cookie)
+            who = await sessions.resume(tx, token, at=seen.circumstances.at)
+            gate.check_origin(request)
+            csrf.check_token(who.csrf, request.headers.get(csrf.HEADER))
+            await people.end_session(tx, who.token_hash, at=seen.circumstances.at)
+            await gate.log(tx, seen, Action.LOGOUT, identity=who)
+
+
+async def _log_in(
+    gate: Gate, passwords: Passwords, request: Request, body: Login
+) -> tuple[str, sessions.Identity]:
+    async with gate.watch(request, action=Action.LOGIN) as seen:
+        gate.check_origin(request)
+        attempt = login.Try(body.login, body.password, seen.circumstances.address)
+        staff, attempt_id = await login.log_in(
+            gate.database, attempt, passwords=passwords, clock=gate.clock
+        )
+        async with gate.transaction() as tx:
+            at = seen.circumstances.at
+            opened = await login.open_session(tx, staff, attempt_id, at=at)
+            own = await people.assignments_of(tx, staff.id)
+            if opened.session.assignment is None and body.assignment in {one.id for one in own}:
+                token_hash = sessions.hash_token(opened.session.token)
+                await people.choose_assignment(tx, token_hash, int(body.assignment or 0))
+            who = await sessions.resume(tx, opened.session.token, at=at)
+            await gate.log_login(tx, seen, staff, who.assignment)
+            return opened.session.token, who
+
+
+def _alert_routes(router: APIRouter, gate: Gate) -> None:
+    @router.get("/worklist", tags=["alerts"])
+    async def list_worklist(
+        request: Request, limit: Limit = 100, offset: Offset = 0
+    ) -> Listed[Alert]:
+        """List open alerts: worst first, then the oldest."""
+        async with gate.visit(request, Right.SEE_WORKLIST) as visit:
+            rows = await worklist.open_alerts(visit.tx, visit.reach, limit=limit, offset=offset)
+            total = await worklist.count_open(visit.tx, visit.reach)
+            await visit.log(Action.LIST)
+            items = [Alert.of(row) for row in rows]
+            return Listed(items=items, total=total, limit=limit, offset=offset)
+
+    @router.get("/alerts/{alert_id}", tags=["alerts"])
+    async def show_alert(request: Request, alert_id: UUID) -> Alert:
+        """Show one alert with the samples it cites."""
+        async with gate.visit(request, Right.SEE_WORKLIST) as visit:
+            row = await acts.find_alert(visit, alert_id)
+            evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id])
+            await visit.log(Action.READ, patient_id=row.patient_id)
+            return Alert.of(row, evidence[row.id])
+
+    @router.post("/alerts/{alert_id}/{act}", tags=["alerts"])
+    async def act_on_alert(request: Request, alert_id: UUID, act: Act, body: Command) -> Alert:
+        """Take, release, note or close; 409 names who was first."""
+        wanted = Done(act, body.version, note=body.note.strip(), outcome=body.outcome)
+        async with gate.visit(request, Right.HANDLE_ALERTS) as visit:
+            if act is Act.CLOSE and body.outcome not in set(Outcome):
+                raise HTTPException(422, f"outcome: one of {', '.join(Outcome)}")
+            if act is Act.NOTE and not wanted.note:
+                raise HTTPException(422, "note: empty")
+            return Alert.of(await acts.perform(visit, alert_id, wanted))
+
+
+def _patient_routes(router: APIRouter, gate: Gate) -> None:
+    @router.get("/patients", tags=["patients"])
+    async def list_patients(
+        request: Request, limit: Limit = 100, offset: Offset = 0
+    ) -> Listed[Person]:
+        """List the unit's patients."""
+        async with gate.visit(request, Right.LIST_PATIENTS) as visit:
+            rows = await patients.page(visit.tx, visit.reach, limit=limit, offset=offset)
+            total = await patients.count(visit.tx, visit.reach)
+            await visit.log(Action.LIST)
+            items = [Person.of(row) for row in rows]
+            return Listed(items=items, total=total, limit=limit, offset=offset)
+
+    @router.get("/patients/{public_id}", tags=["patients"])
+    async def show_patient(request: Request, public_id: UUID) -> Person:
+        """Show one patient."""
+        async with gate.visit(request, Right.SEE_PATIENT) as visit:
+            patient = await _find(visit, public_id)
+            await visit.log(Action.READ, patient_id=patient.id)
+            return Person.of(patient)
+
+    @router.get("/patients/{public_id}/observations", tags=["patients"])
+    async def list_observations(
+        request: Request,
+        public_id: UUID,
+        since: datetime | None = None,
+        limit: Limit = 100,
+        offset: Offset = 0,
+    ) -> Listed[Observation]:
+        """List a patient's values, newest first; by default of the last 90 days."""
+        async with gate.visit(request, Right.SEE_PATIENT) as visit:
+            patient = await _find(visit, public_id)
+            await visit.log(Action.READ, patient_id=patient.id)
+            return await _observations(
+                visit, patient, since=since or visit.at - timedelta(days=90),
+                limit=limit, offset=offset,
+            )  # fmt: skip
+
+    @router.post("/patients/{public_id}/values", status_code=201, tags=["patients"])
+    async def enter_value(request: Request, public_id: UUID, body: NewValue) -> KeptValue:
+        """Keep a value by hand; the same token twice is kept once."""
+        async with gate.visit(request, Right.ENTER_VALUE) as visit:
+            patient = await _find(visit, public_id)
+            await visit.log(Action.WRITE, patient_id=patient.id)
+            return await _enter(visit, patient, body)
+
+
+async def _find(visit: Visit, public_id: UUID) -> Patient:
+    found = await patients.find(visit.tx, visit.reach, public_id)
+    if found is None:
+        raise NotVisible
+    return found
+
+
+async def _observations(
+    visit: Visit, patient: Patient, *, since: datetime, limit: int, offset: int
+) -> Listed[Observation]:
+    if since.tzinfo is None:
+        raise HTTPException(422, "since: without time zone")
+    tx, reach = visit.tx, visit.reach
+    rows = await series.values_page(tx, reach, patient.id, since=since, limit=limit, offset=offset)
+    total = await series.count_values(tx, reach, patient.id, since=since)
+    await receipts.mark_seen(
+        tx,
+        [row.uid for row in rows if row.gateway_id is not None],
+        staff_id=visit.identity.staff_id,
+        unit_id=visit.identity.assignment.unit_id,
+        at=visit.at,
+    )
+    items = [Observation.of(row) for row in rows]
+    return Listed(items=items, total=total, limit=limit, offset=offset)
+
+
+async def _enter(visit: Visit, patient: Patient, body: NewValue) -> KeptValue:
+    kind = manual.kind_named(body.kind)
+    if kind is None:
+        raise HTTPException(422, f"kind: one of {', '.join(manual.MANUAL_KINDS)}")
+    if body.measured_at.tzinfo is None:
+        raise HTTPException(422, "measured_at: without time zone")
+    unknown = set(body.values) - {one.name for one in manual.fields_of(kind)}
+    if unknown:
+        raise HTTPException(422, f"values: not of {kind.name}: {', '.join(sorted(unknown))}")
+    typed = {name: f"{value:f}" for name, value in body.values.items()}
+    numbers, faults = manual.examine(kind, typed, body.measured_at, now=visit.at)
+    if faults:
+        said = ", ".join(f"{name}: {fault}" for name, fault in sorted(faults.items()))
+        raise HTTPException(422, said)
+    kept = await manual.keep_manual(
+        visit.tx,
+        ManualValue(kind, numbers, body.measured_at, body.note.strip()),
+        token=body.token,
+        patient_id=patient.id,
+        entered_by=visit.identity.staff_id,
+        at=visit.at,
+    )
+    return KeptValue(uid=kept.uid, outcome=kept.outcome)

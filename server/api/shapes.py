@@ -1,0 +1,241 @@
+"""What the interface answers with.
+
+Times are UTC; codes are the catalogue's, words are pages' own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from devices.kinds import COMPONENTS, KINDS
+from server.auth.sessions import Identity
+from server.store.patients import Patient
+from server.store.series import ValueRow
+from server.store.worklist import AlertRow, EvidenceRow
+
+_KIND_NAMES = {kind.number: kind.name for kind in KINDS.values()}
+T = TypeVar("T")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+
+
+class Listed(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    total: int
+    limit: int
+    offset: int
+
+
+class Login(BaseModel):
+    """A try to log in. ``assignment`` is needed when the person has several."""
+
+    login: str = Field(max_length=1000)
+    password: str = Field(max_length=10_000)
+    assignment: int | None = None
+
+
+class Session(BaseModel):
+    """Who is logged in; ``csrf`` goes into the ``X-CSRF-Token`` header of every change."""
+
+    login: str
+    name: str
+    role: str
+    unit: str
+    assignment: int
+    csrf: str
+
+    @classmethod
+    def of(cls, who: Identity) -> Session:
+        """Return the session as the interface shows it."""
+        one = who.assignment
+        return cls(
+            login=who.login,
+            name=who.display_name,
+            role=one.role,
+            unit=one.unit_name,
+            assignment=one.id,
+            csrf=who.csrf,
+        )
+
+
+class Sample(BaseModel):
+    """One cited sample, or one component of a value."""
+
+    code: str
+    name: str
+    value: float | None
+    unit: str
+    absent: str | None = None
+
+
+class Evidence(Sample):
+    """One sample that an alert cites."""
+
+    uid: str
+    measured_at: datetime
+
+
+class Alert(BaseModel):
+    """One alert. ``version`` goes back with the command that acts on it."""
+
+    id: UUID
+    patient: UUID | None
+    patient_name: str | None
+    gateway: str | None
+    rule: str
+    severity: str
+    handling: str
+    condition: str
+    text: dict[str, str]
+    why: str
+    opened_at: datetime
+    measured_at: datetime
+    received_at: datetime | None
+    owner: str | None
+    taken_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    version: int
+    evidence: list[Evidence] = []
+
+    @classmethod
+    def of(cls, row: AlertRow, evidence: list[EvidenceRow] | None = None) -> Alert:
+        """Return the alert as the interface shows it."""
+        name = f"{row.given_name} {row.family_name}" if row.public_id else None
+        return cls(
+            id=row.id,
+            patient=row.public_id,
+            patient_name=name,
+            gateway=row.gateway_name,
+            rule=row.rule,
+            severity=row.severity,
+            handling=row.handling,
+            condition=row.condition,
+            text={"sv": row.text_sv, "en": row.text_en},
+            why=row.why,
+            opened_at=row.opened_at,
+            measured_at=row.measured_at,
+            received_at=row.received_at,
+            owner=row.owner_name,
+            taken_at=row.taken_at,
+            closed_at=row.closed_at,
+            outcome=row.outcome,
+            version=row.version,
+            evidence=[_evidence(one) for one in evidence or []],
+        )
+
+
+class Person(BaseModel):
+    """One patient. ``matters`` is the person's own words."""
+
+    id: UUID
+    identifier_system: str
+    identifier_value: str
+    given_name: str
+    family_name: str
+    birth_year: int | None
+    unit: str
+    matters: str
+
+    @classmethod
+    def of(cls, patient: Patient) -> Person:
+        """Return the patient as the interface shows it."""
+        return cls(
+            id=patient.public_id,
+            identifier_system=patient.identifier_system,
+            identifier_value=patient.identifier_value,
+            given_name=patient.given_name,
+            family_name=patient.family_name,
+            birth_year=patient.birth_year,
+            unit=patient.unit_name,
+            matters=patient.matters_text,
+        )
+
+
+class Observation(BaseModel):
+    """One measurement with its components. ``entered_by`` is set for what a person wrote."""
+
+    uid: str
+    kind: str | None
+    samples: list[Sample]
+    measured_at: datetime
+    measured_how: str
+    stored_at: datetime
+    device: str
+    entered_by: str | None
+    flags: list[str]
+    context: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: ValueRow) -> Observation:
+        """Return the measurement as the interface shows it."""
+        rows = zip(row.component_ids, row.values, row.absents, strict=True)
+        return cls(
+            uid=row.uid.hex,
+            kind=_KIND_NAMES.get(row.kind_id or 0),
+            samples=[_sample(number, value, absent) for number, value, absent in rows],
+            measured_at=row.measured_at,
+            measured_how=row.measured_how,
+            stored_at=row.stored_at,
+            device=row.device_model,
+            entered_by=row.entered_by,
+            flags=row.flags,
+            context=row.context,
+        )
+
+
+class Command(BaseModel):
+    """What is done to an alert, with the version that the sender saw."""
+
+    version: int
+    note: str = Field(default="", max_length=2000)
+    outcome: str = Field(default="", max_length=40)
+
+
+class NewValue(BaseModel):
+    """A value by hand. ``token`` makes sending it twice the same as once."""
+
+    kind: str = Field(max_length=40)
+    values: dict[str, float]
+    measured_at: datetime
+    note: str = Field(default="", max_length=200)
+    token: str = Field(min_length=16, max_length=64)
+
+
+class KeptValue(BaseModel):
+    """What became of a value by hand."""
+
+    uid: str
+    outcome: str
+
+
+def _sample(number: int, value: float | None, absent: str | None) -> Sample:
+    component = COMPONENTS[number]
+    return Sample(
+        code=component.code, name=component.name, value=value, unit=component.unit, absent=absent
+    )
+
+
+def _evidence(row: EvidenceRow) -> Evidence:
+    component = COMPONENTS[row.component_id]
+    return Evidence(
+        code=component.code,
+        name=component.name,
+        value=row.value,
+        unit=component.unit,
+        uid=row.uid.hex,
+        measured_at=row.measured_at,
+    )

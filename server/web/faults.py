@@ -1,0 +1,163 @@
+"""What a person sees when something cannot be done, in plain words; problem documents for the API.
+
+RFC 9457 gives the API's shape: type, title, status, detail.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from server.auth.errors import Conflicting, NotLoggedIn, RateLimited, Refused
+from server.store.access_log import Reason
+from server.store.errors import DatabaseUnavailable
+from server.web.site import redirect, site_of
+from server.web.words import Words
+
+LOG = structlog.get_logger()
+API = "/api/"
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer every fault with one of ours."""
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(DatabaseUnavailable, _away)
+    app.add_exception_handler(Exception, _broken)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused), "registered for Refused"
+    if isinstance(error, NotLoggedIn) and not _is_api(request):
+        return _to_login(request, error)
+    detail = _detail(error, site_of(request).pages.words_for(request))
+    answer = _answer(request, error.status, detail, reason=str(error.reason))
+    if isinstance(error, RateLimited):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
+
+
+def _to_login(request: Request, error: NotLoggedIn) -> Response:
+    till = quote(request.url.path) if request.method == "GET" and request.url.path != "/" else "/"
+    if error.reason is Reason.NO_ASSIGNMENT:
+        return redirect(f"/uppdrag?till={till}")
+    return redirect(f"/logga-in?till={till}")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for HTTPException"
+    detail = error.detail if _is_api(request) and error.status_code == 422 else None
+    return _answer(request, error.status_code, detail)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError), "registered for RequestValidationError"
+    if not _is_api(request):
+        # A link or form of ours never asks wrongly; what does is shown as what it is: no page.
+        return _answer(request, 404 if request.method == "GET" else 422, None)
+    places = sorted({".".join(str(part) for part in one["loc"]) for one in error.errors()})
+    return _answer(request, 422, f"Fel i: {', '.join(places)}")
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    LOG.warning("database_away", path=_route(request))
+    answer = _answer(request, 503, None)
+    answer.headers["Retry-After"] = "5"
+    return answer
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    # The route and the kind of error only: a message may quote a value or a name.
+    LOG.error("request_broken", path=_route(request), error=type(error).__name__)
+    return _answer(request, 500, None)
+
+
+def _route(request: Request) -> str:
+    return getattr(request.scope.get("route"), "path", "")
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(API)
+
+
+def _answer(request: Request, status: int, detail: str | None, *, reason: str = "") -> Response:
+    words = site_of(request).pages.words_for(request)
+    heading, default = _says(status, words)
+    detail = detail or default
+    if not _is_api(request):
+        return site_of(request).pages.answer(
+            request, "error.html", status=status, heading=heading, detail=detail
+        )
+    kind = f"urn:hemma:problem:{reason}" if reason else "about:blank"
+    problem = {"type": kind, "title": heading, "status": status, "detail": detail}
+    return JSONResponse(problem, status_code=status, media_type="application/problem+json")
+
+
+def _detail(error: Refused, words: Words) -> str | None:
+    if isinstance(error, Conflicting):
+        return conflict_text(error, words)
+    if isinstance(error, RateLimited):
+        return words.text(
+            "För många försök. Försök igen om %(seconds)s sekunder.", seconds=error.retry_after_s
+        )
+    return None
+
+
+def conflict_text(error: Conflicting, words: Words) -> str:
+    """Say who was first and when, such as "Anna Björk tog larmet 10:42"."""
+    values = {"name": error.holder or "", "time": words.clock(error.since) if error.since else ""}
+    if error.is_closed and error.holder:
+        return words.text("%(name)s avslutade larmet %(time)s", **values)
+    if error.is_closed:
+        return words.text("Larmet är redan avslutat")
+    if error.holder:
+        return words.text("%(name)s tog larmet %(time)s", **values)
+    return words.text("Larmet har ändrats sedan sidan hämtades. Titta igen och gör om.")
+
+
+def _says(status: int, words: Words) -> tuple[str, str]:
+    said = {
+        401: (
+            words.text("Du är inte inloggad"),
+            words.text("Logga in och försök igen."),
+        ),
+        403: (
+            words.text("Det får du inte göra"),
+            words.text(
+                "Ditt uppdrag ger inte rätt till sidan, eller så är formuläret för gammalt."
+                " Försöket är antecknat i åtkomstloggen."
+            ),
+        ),
+        404: (
+            words.text("Sidan finns inte"),
+            words.text("Det du söker finns inte, eller hör till en annan enhet."),
+        ),
+        409: (
+            words.text("Någon hann före"),
+            words.text("Larmet har ändrats sedan sidan hämtades. Titta igen och gör om."),
+        ),
+        422: (
+            words.text("Något är fel ifyllt"),
+            words.text("Gå tillbaka och rätta uppgifterna. Inget är sparat."),
+        ),
+        429: (
+            words.text("För många försök"),
+            words.text("Vänta en stund och försök igen."),
+        ),
+        503: (
+            words.text("Databasen svarar inte"),
+            words.text("Inget har gått förlorat. Försök igen om en liten stund."),
+        ),
+    }
+    broken = (
+        words.text("Något gick fel"),
+        words.text("Felet är antecknat. Försök igen. Är det bråttom: ring."),
+    )
+    return said.get(status, broken)

@@ -1,0 +1,191 @@
+"""How alerts, values and outcomes are said: what a nurse reads that is no heading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from alerts import wording
+from alerts.lifecycle import OUTCOME_TEXTS, Outcome
+from devices.kinds import COMPONENTS, KINDS, Component, Kind
+from server.web.words import Language, Words
+
+# In the order a nurse meets them: what is done most often stands under the thumb.
+_OUTCOMES = (
+    Outcome.CONTACTED_NO_ACTION,
+    Outcome.VISIT,
+    Outcome.MEDICATION_CHANGED,
+    Outcome.SENT_TO_HOSPITAL,
+    Outcome.PATIENT_UNREACHABLE,
+    Outcome.MEASUREMENT_ERROR,
+    Outcome.WRONG_PERSON,
+    Outcome.EXPECTED,
+    Outcome.DUPLICATE,
+    Outcome.TECHNICAL_FIXED,
+)
+_KINDS_BY_NUMBER = {kind.number: kind for kind in KINDS.values()}
+
+
+def kind_name(kind: Kind, words: Words) -> str:
+    """Return a kind as a heading, such as "Blodtryck"."""
+    name = kind.sv if words.language is Language.SV else kind.en
+    return name[:1].upper() + name[1:]
+
+
+def component_name(component: Component, words: Words) -> str:
+    """Return a component as a heading, such as "Övertryck"."""
+    name = component.sv if words.language is Language.SV else component.en
+    return name[:1].upper() + name[1:]
+
+
+def unit(component: Component, words: Words) -> str:
+    """Return the unit as it is said, such as "mmHg" or "slag/min"."""
+    return wording.unit(component, wording.Language(words.language))
+
+
+def quantity(component: Component, value: float, words: Words) -> str:
+    """Return a value with its unit."""
+    return f"{words.number(value, component.decimals)} {unit(component, words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One component of a measurement: a number, or the reason for none."""
+
+    component: Component
+    value: float | None
+    absent: str | None
+
+
+def reading(kind_id: int | None, parts: Sequence[Part], words: Words) -> str:
+    """Return a whole measurement on one line, such as "168/84 mmHg, puls 71 slag/min"."""
+    left = list(parts)
+    said = []
+    pressures = [part for part in left if part.component.number in (101, 102)]
+    if kind_id == 1 and len(pressures) == 2 and all(p.value is not None for p in pressures):
+        numbers = "/".join(words.number(p.value or 0.0) for p in pressures)
+        said.append(f"{numbers} {unit(pressures[0].component, words)}")
+        left = [part for part in left if part not in pressures]
+    is_alone = len(parts) == 1
+    said += [_part(part, words, is_alone=is_alone) for part in left]
+    return ", ".join(said)
+
+
+def _part(part: Part, words: Words, *, is_alone: bool) -> str:
+    if part.value is None:
+        number = words.text("inget tal (%(reason)s)", reason=absent(part.absent, words))
+    elif part.component.ordinals:
+        index = int(part.value)
+        known = 0 <= index < len(part.component.ordinals)
+        number = part.component.ordinals[index] if known else words.number(part.value)
+    else:
+        number = quantity(part.component, part.value, words)
+    if is_alone:
+        return number
+    name = part.component.sv if words.language is Language.SV else part.component.en
+    return f"{name} {number}"
+
+
+def absent(reason: str | None, words: Words) -> str:
+    """Return why a sample has no number."""
+    return {
+        "nan": words.text("apparaten fick inget värde"),
+        "nres": words.text("utanför apparatens upplösning"),
+        "pos_inf": words.text("högre än apparaten kan visa"),
+        "neg_inf": words.text("lägre än apparaten kan visa"),
+    }.get(reason or "", words.text("apparaten gav inget tal"))
+
+
+def flag(name: str, words: Words) -> str:
+    """Return a flag in words; one that has none is shown as it came, never hidden."""
+    return {
+        "irregular_pulse": words.text("oregelbunden puls"),
+        "cuff_loose": words.text("manschetten satt löst"),
+        "movement": words.text("rörelse under mätningen"),
+        "body_movement": words.text("rörelse under mätningen"),
+        "improper_position": words.text("armen låg fel"),
+        "measurement_position": words.text("armen låg fel"),
+        "pulse_rate_high": words.text("pulsen över apparatens område"),
+        "pulse_rate_low": words.text("pulsen under apparatens område"),
+        "possible_repeat": words.text("kan vara samma mätning igen"),
+        "implausible": words.text("orimligt värde, kontrollera"),
+        "manual": words.text("inskrivet för hand"),
+        "retracted": words.text("återtaget"),
+        "not_me": words.text("”det var inte jag”"),
+    }.get(name, name.replace("_", " "))
+
+
+ALARMING_FLAGS = frozenset({"implausible", "retracted", "not_me", "possible_repeat"})
+
+
+def how(measured_how: str, *, is_manual: bool, words: Words) -> str:
+    """Return how the time of measuring is known, or nothing when the device itself said it."""
+    if is_manual:
+        return words.text("tid enligt den som skrev in")
+    return {
+        "corrected": words.text("apparatens klocka rättad"),
+        "gateway": words.text("mottagarens klocka"),
+        "estimated": words.text("uppskattad tid"),
+    }.get(measured_how, "")
+
+
+def outcomes(words: Words) -> list[tuple[str, str]]:
+    """Return what an alert can come to, in the order a nurse meets them."""
+    return [
+        (
+            one.value,
+            OUTCOME_TEXTS[one].sv if words.language is Language.SV else OUTCOME_TEXTS[one].en,
+        )
+        for one in _OUTCOMES
+    ]
+
+
+def outcome_name(code: str, words: Words) -> str:
+    """Return an outcome in words; one without words as its code."""
+    return dict(outcomes(words)).get(code, code)
+
+
+def todo(severity: str, *, is_technical: bool, words: Words) -> str:
+    """Return what to do, without a diagnosis and without a dose. Red says how to escalate."""
+    if is_technical:
+        return words.text("Ring hem eller åk förbi: kontrollera ström, batteri och täckning.")
+    if severity == "red":
+        return words.text(
+            "Kontakta personen nu och be om en ny mätning. Svårt sjuk eller inget svar: ring 112."
+        )
+    return words.text("Kontakta personen i dag. Be om en ny mätning i vila.")
+
+
+def event(name: str, by: str | None, words: Words) -> str:
+    """Return one line of an alert's history."""
+    who = by or words.text("systemet")
+    said = {
+        "fired": words.text("Larmet utlöstes"),
+        "extended": words.text("Fler värden i samma larm"),
+        "raised": words.text("Larmet blev allvarligare"),
+        "recovered": words.text("Värdet kom tillbaka innanför gränsen"),
+        "taken": words.text("%(name)s tog larmet", name=who),
+        "released": words.text("%(name)s släppte larmet", name=who),
+        "noted": words.text("%(name)s antecknade", name=who),
+        "closed": words.text("%(name)s avslutade larmet", name=who),
+        "closed_itself": words.text("Larmet avslutades av sig självt: felet är borta"),
+    }
+    return said.get(name, f"{name} ({who})")
+
+
+def component(number: int) -> Component:
+    """Return a component by the number the database holds."""
+    return COMPONENTS[number]
+
+
+def kind(number: int | None) -> Kind | None:
+    """Return a kind by the number the database holds."""
+    return _KINDS_BY_NUMBER.get(number or 0)
+
+
+def parts_of(
+    ids: Iterable[int], values: Iterable[float | None], absents: Iterable[str | None]
+) -> list[Part]:
+    """Put a row's arrays together."""
+    rows = zip(ids, values, absents, strict=True)
+    return [Part(COMPONENTS[number], value, why) for number, value, why in rows]

@@ -1,0 +1,145 @@
+"""The web role: pages on one port, readiness and figures on a loopback port of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.settings import Settings
+from server.store.database import Database
+from server.store.errors import DatabaseUnavailable
+from server.web.app import MakeApi, create_app
+
+LOG = structlog.get_logger()
+LOOPBACK = "127.0.0.1"
+POOL_SIZE = 8
+# An open work list never ends by itself; it fetches everything again when the server is back.
+SHUTDOWN_MAX_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is counted: answers by route and status, never by person."""
+
+    registry: CollectorRegistry
+    answers: Counter
+
+    @classmethod
+    def new(cls) -> Figures:
+        """Return figures of this process, all at zero."""
+        registry = CollectorRegistry()
+        labels = ["route", "status"]
+        answers = Counter("hemma_web_answers", "Answers given", labels, registry=registry)
+        return cls(registry, answers)
+
+
+class Counted:
+    """Counts the answers of an application by route template and status."""
+
+    def __init__(self, app: ASGIApp, figures: Figures) -> None:
+        self._app = app
+        self._figures = figures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and count its answer."""
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._figures.answers.labels(route, str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, counting if scope["type"] == "http" else send)
+
+
+def create_inner(database: Database, figures: Figures) -> Starlette:
+    """Return what operators ask: ``/readyz`` and ``/metrics``, for a loopback listener only."""
+
+    async def readyz(request: Request) -> Response:
+        try:
+            async with database.transaction() as tx:
+                await tx.execute("SELECT 1 FROM staff LIMIT 1")
+        except DatabaseUnavailable:
+            return PlainTextResponse("database away\n", status_code=503)
+        return PlainTextResponse("ready\n")
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+async def run(settings: Settings, stop: asyncio.Event, *, api: MakeApi | None = None) -> None:
+    """Serve until ``stop`` is set; then finish within ``SHUTDOWN_MAX_S`` seconds.
+
+    Raises OSError when a port is taken.
+    """
+    figures = Figures.new()
+    url = settings.database_url
+    async with Database.connect(url, name="hemma-web", size=POOL_SIZE) as database:
+        app = create_app(settings, database, api=api)
+        servers = [_server(app, figures, settings)]
+        if settings.metrics_port:
+            inner = create_inner(database, figures)
+            servers.append(_quiet(inner, LOOPBACK, settings.metrics_port))
+        async with asyncio.TaskGroup() as group:
+            for server in servers:
+                group.create_task(_serve(server), name="web")
+            group.create_task(_end(servers, stop), name="web-stop")
+
+
+def _server(app: FastAPI, figures: Figures, settings: Settings) -> uvicorn.Server:
+    is_behind_proxy = settings.base_url.startswith("https://")
+    return _quiet(
+        Counted(app, figures), settings.web_host, settings.web_port, proxy=is_behind_proxy
+    )
+
+
+def _quiet(app: ASGIApp, host: str, port: int, *, proxy: bool = False) -> uvicorn.Server:
+    """Return a server without an access log: its lines would hold links to people."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Only a proxy's word on the caller's address counts; else anybody could choose one and
+        # slip past the login limit.
+        proxy_headers=proxy,
+        timeout_graceful_shutdown=SHUTDOWN_MAX_S,
+        lifespan="on",
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process: ``server.main`` stops every role in its own order."""
+
+    def install_signal_handlers(self) -> None:
+        """Install none."""
+
+
+async def _serve(server: uvicorn.Server) -> None:
+    try:
+        await server.serve()
+    except SystemExit as taken:
+        # uvicorn ends the process when the port is taken; a role says so instead.
+        where = f"{server.config.host}:{server.config.port}"
+        raise OSError(f"the web server cannot listen on {where}: taken?") from taken
+
+
+async def _end(servers: list[uvicorn.Server], stop: asyncio.Event) -> None:
+    await stop.wait()
+    for server in servers:
+        server.should_exit = True
