@@ -128,6 +128,20 @@ async def id_of(tx: Transaction, table: str, name: str) -> int:
     return number
 
 
+async def patient_by_identifier(tx: Transaction, identifier: str) -> int:
+    """Return the id of the patient ``system|value``; raises :class:`UnknownName`."""
+    system, _, value = identifier.partition("|")
+    cursor = await tx.execute(
+        "SELECT id FROM patient WHERE identifier_system = %s AND identifier_value = %s",
+        (system, value),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise UnknownName("there is no patient with that identifier; write it as system|value")
+    number: int = row[0]
+    return number
+
+
 async def _only(cursor: psycopg.AsyncCursor[tuple[int]]) -> int:
     row = await cursor.fetchone()
     assert row is not None, "an insert that returns its id"

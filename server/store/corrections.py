@@ -141,12 +141,12 @@ WITH wrong AS (
         ON true
 ), corrected AS (
     INSERT INTO measurement (
-        uid, measured_at, measured_how, measured_at_sent, type, event, kind_id, patient_id,
+        uid, measured_at, measured_how, measured_at_sent, type, event, about, kind_id, patient_id,
         unassigned,
         gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
         stored_at,
         received_seq, flags, context, characteristic, raw, entered_by)
-    SELECT uid, new_at, 'corrected', measured_at, type, event, kind_id, bound_to, why,
+    SELECT uid, new_at, 'corrected', measured_at, type, event, about, kind_id, bound_to, why,
            gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
            stored_at,
            received_seq, flags, context, characteristic, raw, entered_by

@@ -31,5 +31,9 @@ class UnknownName(StoreError):
     """A gateway, unit, patient or device named by a person does not exist; the text says which."""
 
 
+class NameTaken(StoreError):
+    """Somebody or something is called that already; choose another name."""
+
+
 class BindingOverlap(DataRefused):
     """The device, or that user of it, already belongs to somebody in a part of the period."""

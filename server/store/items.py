@@ -220,6 +220,7 @@ def _columns(rows: Sequence[ReceivedItem]) -> dict[str, list[Any]]:
         "tq": [item.tq for item in items],
         "type": [item.type for item in items],
         "event": [item.event for item in items],
+        "about": [None if item.of is None else UUID(item.of) for item in items],
         "kind": [_kind_number(item) for item in items],
         "patient": [row.patient_id for row in rows],
         "gateway": [row.gateway_id for row in rows],
@@ -298,12 +299,14 @@ _INSERT = f"""
 WITH incoming AS (
     SELECT * FROM unnest(
         %(uid)s::uuid[], %(t)s::timestamptz[], %(tq)s::text[], %(type)s::text[], %(event)s::text[],
+        %(about)s::uuid[],
         %(kind)s::smallint[], %(patient)s::int[], %(gateway)s::int[], %(device)s::text[],
         %(user_index)s::bigint[], %(boot)s::uuid[], %(seq)s::bigint[], %(dev_t)s::timestamp[],
         %(gw_t)s::timestamptz[], %(gw_q)s::text[], %(mono_ms)s::bigint[], %(flags)s::text[],
         %(ctx)s::text[], %(char)s::text[], %(raw)s::bytea[], %(entered_by)s::int[]
     ) WITH ORDINALITY AS i (
-        uid, t, tq, type, event, kind_id, named_patient, gateway_id, device, user_index, boot, seq,
+        uid, t, tq, type, event, about, kind_id, named_patient, gateway_id, device, user_index,
+        boot, seq,
         dev_t, gw_t, gw_q, mono_ms, flags, ctx, char, raw, entered_by, position)
 ), placed AS (
     SELECT i.*, d.id AS device_id, coalesce(i.named_patient, b.patient_id) AS patient_id,
@@ -315,10 +318,11 @@ WITH incoming AS (
     ORDER BY i.position
 ), kept AS (
     INSERT INTO measurement (
-        uid, measured_at, measured_how, type, event, kind_id, patient_id, unassigned, gateway_id,
+        uid, measured_at, measured_how, type, event, about, kind_id, patient_id, unassigned,
+        gateway_id,
         device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms, stored_at,
         received_seq, flags, context, characteristic, raw, entered_by)
-    SELECT uid, t, tq, type, event, kind_id, patient_id, unassigned, gateway_id,
+    SELECT uid, t, tq, type, event, about, kind_id, patient_id, unassigned, gateway_id,
            device_id, boot, seq, dev_t, gw_t, gw_q, mono_ms, %(stored_at)s,
            nextval('received_seq'), string_to_array(flags, '{_SEPARATOR}'), ctx::jsonb, char, raw,
            entered_by

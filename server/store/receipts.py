@@ -46,9 +46,16 @@ async def mark_seen(
     return len(names)
 
 
-async def unsent(tx: Transaction, *, limit: int = 500) -> list[PendingReceipt]:
-    """Return receipts that have not been told yet, oldest first."""
-    return await _select(tx, "r.sent_at IS NULL", {"limit": limit})
+async def unsent(
+    tx: Transaction, *, gateway: str | None = None, limit: int = 500
+) -> list[PendingReceipt]:
+    """Return receipts that have not been told yet, oldest first; of one gateway, or of all
+    online."""
+    wanted = (
+        "r.sent_at IS NULL AND CASE WHEN %(gateway)s::text IS NULL THEN g.state = 'online' "
+        "ELSE g.name = %(gateway)s END"
+    )
+    return await _select(tx, wanted, {"gateway": gateway, "limit": limit})
 
 
 async def since(

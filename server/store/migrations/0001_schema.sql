@@ -176,7 +176,8 @@ CREATE TABLE measurement (
     measured_how text NOT NULL,                     -- tq: device, corrected, gateway, estimated
     measured_at_sent timestamptz,                   -- t as it came, where a clock item corrected it; else null
     type         text NOT NULL DEFAULT 'value' CHECK (type IN ('value', 'event')),
-    event        text,                              -- what happened, for type event
+    event        text,                              -- what happened, for type event …
+    about        uuid,                              -- … and to which value, if to one
     kind_id      smallint REFERENCES kind,
     patient_id   int,                               -- null: unassigned, with its reason
     unassigned   text,

@@ -139,7 +139,7 @@ async def test_binding_later_places_and_judges(
         )
     assert bound.placed == 1
     for table in ("measurement", "observation", "engine_inbox", "latest"):
-        query = f"SELECT DISTINCT patient_id FROM {table}"
+        query = f"SELECT DISTINCT patient_id FROM {table}"  # noqa: S608 - constants
         assert rows(database_url, query) == [(home.neighbour,)], table
 
 
@@ -244,7 +244,7 @@ async def test_a_clock_item_corrects_the_boot_and_keeps_the_original(
            FROM measurement""",
     ) == [(NOON - timedelta(minutes=1), guess, "corrected", guess, home.patient)]
     for table in ("observation", "engine_inbox", "latest"):
-        query = f"SELECT DISTINCT patient_id, measured_at FROM {table}"
+        query = f"SELECT DISTINCT patient_id, measured_at FROM {table}"  # noqa: S608 - constants
         assert rows(database_url, query) == [(home.patient, NOON - timedelta(minutes=1))], table
 
 

@@ -1,0 +1,137 @@
+"""``hemma server …``: run the server or one role of it, migrate, look into the store (contract.md
+3)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from server import main
+from server.broker import BrokerClient
+from server.console import JsonOption, answer, inside, stop_on_errors
+from server.fleet import orders
+from server.registers import bind_app, unit_app, user_app
+from server.settings import read_settings
+from server.store import counts, quarantine
+from server.store.database import Transaction
+from server.store.migrate import migrate as migrate_database
+
+__all__ = ["app", "bind_app", "unit_app", "user_app"]
+
+app = typer.Typer(
+    name="server",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The server: stores, judges, shows, and tells someone to act.",
+)
+
+
+@app.command()
+def run() -> None:
+    """Migrate, then run ingest, engine, notify and web in one process group."""
+    with stop_on_errors():
+        main.log_as_json()
+        main.run_all(read_settings(os.environ))
+
+
+@app.command()
+def ingest() -> None:
+    """Run the ingest role: from the broker to the store."""
+    _role("ingest")
+
+
+@app.command()
+def engine() -> None:
+    """Run the engine role: judge what has arrived."""
+    _role("engine")
+
+
+@app.command()
+def notify() -> None:
+    """Run the notify role: the homes' state, and receipts to them."""
+    _role("notify")
+
+
+@app.command()
+def web() -> None:
+    """Run the web role: the nurse's pages and the API."""
+    _role("web")
+
+
+def _role(name: str) -> None:
+    with stop_on_errors():
+        main.log_as_json()
+        main.run_role(name, read_settings(os.environ))
+
+
+@app.command()
+def migrate(as_json: JsonOption = False) -> None:
+    """Bring the database to this version's schema. Harmless to repeat."""
+    with stop_on_errors():
+        done = migrate_database(read_settings(os.environ).database_url)
+    before = done.before or "empty"
+    extension = f"TimescaleDB {done.timescale}" if done.timescale else "plain PostgreSQL"
+    answer(asdict(done), f"Schema {before} → {done.after} on {extension}.", as_json=as_json)
+
+
+@app.command("quarantine")
+def show_quarantine(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
+    before: Annotated[int | None, typer.Option(help="The last id of the page before.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what could not be decoded, identified or stored, newest first, with its reason."""
+
+    async def look(tx: Transaction) -> list[quarantine.Quarantined]:
+        return await quarantine.listed(tx, limit=limit, before=before)
+
+    found = inside(look)
+    rows = [_plain(row) for row in found]
+    lines = [
+        f"{row.id}  {row.last_at:%Y-%m-%d %H:%M:%S}Z  {row.gateway}  {row.reason}  ×{row.times}"
+        f"  {row.detail}"
+        for row in found
+    ]
+    answer(rows, "\n".join(lines) or "The quarantine is empty.", as_json=as_json)
+
+
+@app.command()
+def stats(as_json: JsonOption = False) -> None:
+    """Count the rows of the main tables."""
+    found = inside(counts.row_counts)
+    text = "\n".join(f"{name:<14}{number:>12}" for name, number in found.items())
+    answer(found, text, as_json=as_json)
+
+
+@app.command()
+def resend(
+    gateway: Annotated[str, typer.Argument(help="The gateway's name.")],
+    days: Annotated[float, typer.Option(min=0.01, max=7, help="How far back.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a gateway to send its stored rows again, after a restore from backup."""
+    with stop_on_errors():
+        taken = asyncio.run(_ask_resend(gateway, timedelta(days=days)))
+    text = f"{gateway} was asked." if taken else f"{gateway} is not connected: nobody was asked."
+    answer({"gateway": gateway, "asked": taken}, text, as_json=as_json)
+    if not taken:
+        raise typer.Exit(1)
+
+
+async def _ask_resend(gateway: str, back: timedelta) -> bool:
+    now = datetime.now(UTC)
+    request = orders.resend_request(since=now - back, expires=now + timedelta(hours=1))
+    async with BrokerClient(
+        read_settings(os.environ), role="command", subscriptions=[], receive_maximum=1
+    ) as broker:
+        return await orders.send_request(broker, gateway, request)
+
+
+def _plain(row: quarantine.Quarantined) -> dict[str, Any]:
+    # Bytes as hex: a payload that could not be read as text is the point of this list.
+    return {**asdict(row), "payload": row.payload.hex()}

@@ -1,0 +1,43 @@
+"""The notify role: hear how the homes are, and tell them what care has seen."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from server.broker import BrokerClient
+from server.fleet import status
+from server.fleet.receipts import ReceiptSender
+from server.settings import Settings
+from server.store.database import Database
+
+RECEIVE_MAXIMUM = 100
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set. Waits for broker and database as long as it takes."""
+    async with (
+        Database.connect(settings.database_url, name="hemma-notify", size=2) as database,
+        BrokerClient(
+            settings,
+            role="notify",
+            subscriptions=[status.SUBSCRIPTION],
+            receive_maximum=RECEIVE_MAXIMUM,
+        ) as broker,
+        asyncio.TaskGroup() as tasks,
+    ):
+        sender = ReceiptSender(database, broker, now=_now)
+        work = [
+            tasks.create_task(sender.listen(), name="receipts"),
+            tasks.create_task(
+                status.listen(database, broker, now=_now, came_online=sender.send_again),
+                name="status",
+            ),
+        ]
+        await stop.wait()
+        for task in work:
+            task.cancel()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,76 @@
+"""The ingest role: one worker for fresh values, one for the backlog, which never stands before
+them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from server.broker import BrokerClient
+from server.ingest.probe import shared_subscriptions_deliver
+from server.ingest.worker import Worker
+from server.settings import Settings
+from server.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A topic with the shared subscription that all workers of an installation divide among them.
+
+    ``batch_max`` messages are in hand at once: it is the Receive Maximum and the commit batch.
+    """
+
+    leaf: str
+    group: str
+    batch_max: int
+
+    def subscription(self, *, is_shared: bool) -> str:
+        """Return the topic filter."""
+        plain = f"hemma/v1/+/{self.leaf}"
+        return f"$share/{self.group}/{plain}" if is_shared else plain
+
+
+FRESH = Stream("measurements", "hemma-ingest", 200)
+# Messages of up to 50 items: fewer in hand, so that a batch stays under a thousand rows.
+BACKLOG = Stream("backlog", "hemma-backlog", 20)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Ingest until ``stop`` is set. Waits for broker and database as long as it takes."""
+    async with (
+        Database.connect(settings.database_url, name="hemma-ingest", size=2) as database,
+        asyncio.TaskGroup() as tasks,
+    ):
+        work = tasks.create_task(_work(settings, database), name="ingest")
+        await stop.wait()
+        work.cancel()
+
+
+async def _work(settings: Settings, database: Database) -> None:
+    is_shared = await shared_subscriptions_deliver(settings)
+    if not is_shared:
+        # Plain subscriptions give every worker every message: slower, and still stored once.
+        log.error("shared_subscription_dead", remedy="use mosquitto, or one ingest worker")
+    async with asyncio.TaskGroup() as tasks:
+        for stream in (FRESH, BACKLOG):
+            tasks.create_task(
+                _stream(settings, database, stream, is_shared=is_shared), name=stream.leaf
+            )
+
+
+async def _stream(
+    settings: Settings, database: Database, stream: Stream, *, is_shared: bool
+) -> None:
+    async with BrokerClient(
+        settings,
+        role=stream.group,
+        subscriptions=[stream.subscription(is_shared=is_shared)],
+        receive_maximum=stream.batch_max,
+    ) as broker:
+        worker = Worker(database, broker, batch_max=stream.batch_max, now=lambda: datetime.now(UTC))
+        await worker.work()

@@ -1,0 +1,138 @@
+"""The verdict on each item of a message (contract.md 1): pure, from bytes to a reasoned answer.
+
+- Stored, or there already → acknowledged; that is the store's answer to what is *accepted* here.
+- Cannot be decoded or identified → put into quarantine with its reason, refused for ever.
+- Unknown gateway, unsupported version → refused for now: the row stays at home.
+- JSON that cannot be read at all → refused with ``seq`` null; the gateway sends its items one by
+one.
+- A bad item never holds up a good one. Implausible is not undecodable: it is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from devices import wire
+from devices.wire import Ack, Item, Nack
+from devices.wire.shapes import Seq
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is refused, and what of it is put into quarantine (None: nothing, the row stays at
+    home)."""
+
+    nack: Nack
+    detail: str = ""
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one message. ``msg`` and ``boot`` are empty where they could not be read."""
+
+    gateway: str
+    leaf: str
+    msg: str
+    boot: str
+    accepted: tuple[Item, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+class _Head(msgspec.Struct):
+    """As much of an envelope as any version has."""
+
+    v: int
+    msg: str = ""
+    boot: str = ""
+    items: tuple[msgspec.Raw, ...] = ()
+
+
+class _Numbered(msgspec.Struct):
+    seq: Seq
+
+
+def judge(
+    topic: str, payload: bytes, *, correlation: bytes | None, known: Container[str]
+) -> Verdict:
+    """Judge one message of the topics ``measurements`` and ``backlog``.
+
+    ``known`` holds the names of the registered gateways; ``correlation`` is the MQTT property,
+    which
+    names the message when its payload cannot.
+    """
+    gateway, leaf = wire.gateway_of(topic)
+    msg = (correlation or b"").decode(errors="replace")
+    verdict = Verdict(gateway, leaf, msg, "")
+    if gateway not in known:
+        return _later(verdict, payload, "unknown_gateway")
+    try:
+        envelope = wire.decode_envelope(payload)
+    except wire.WireError as error:
+        if error.reason == "unsupported_version":
+            return _later(verdict, payload, error.reason)
+        return _whole(verdict, error.reason, error.detail, payload)
+    verdict = Verdict(gateway, leaf, envelope.msg, envelope.boot)
+    return _each(verdict, envelope.items)
+
+
+def acknowledgement(verdict: Verdict, stored: Sequence[int], refused: Sequence[Refusal]) -> Ack:
+    """Return what the gateway is told about one message, once the transaction is committed."""
+    return Ack(
+        v=wire.VERSION,
+        msg=verdict.msg,
+        boot=verdict.boot,
+        stored=wire.seq_ranges(stored),
+        nack=tuple(refusal.nack for refusal in refused),
+    )
+
+
+def _each(verdict: Verdict, raws: Sequence[msgspec.Raw]) -> Verdict:
+    accepted: list[Item] = []
+    refused: list[Refusal] = []
+    for raw in raws:
+        judged = _item(raw)
+        if isinstance(judged, Item):
+            accepted.append(judged)
+        else:
+            refused.append(judged)
+    return Verdict(
+        verdict.gateway, verdict.leaf, verdict.msg, verdict.boot, tuple(accepted), tuple(refused)
+    )
+
+
+def _item(raw: msgspec.Raw) -> Item | Refusal:
+    try:
+        item = wire.decode_item(raw)
+    except wire.WireError as error:
+        return Refusal(Nack(error.seq, error.reason, "never"), error.detail, bytes(raw))
+    reason = wire.fault_of(item)
+    if reason is not None:
+        return Refusal(Nack(item.seq, reason, "never"), "", bytes(raw))
+    return item
+
+
+def _later(verdict: Verdict, payload: bytes, reason: str) -> Verdict:
+    """Refuse a whole message for now: each of its rows by number as far as they can be read."""
+    try:
+        head = msgspec.json.decode(payload, type=_Head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        head = _Head(0)
+    numbers: list[int | None] = [_seq_of(raw) for raw in head.items]
+    refused = tuple(Refusal(Nack(seq, reason, "later")) for seq in numbers or [None])
+    return Verdict(verdict.gateway, verdict.leaf, head.msg or verdict.msg, head.boot, (), refused)
+
+
+def _whole(verdict: Verdict, reason: str, detail: str, payload: bytes) -> Verdict:
+    refusal = Refusal(Nack(None, reason, "never"), detail, payload)
+    return Verdict(verdict.gateway, verdict.leaf, verdict.msg, verdict.boot, (), (refusal,))
+
+
+def _seq_of(raw: msgspec.Raw) -> int | None:
+    try:
+        return msgspec.json.decode(raw, type=_Numbered).seq
+    except msgspec.DecodeError:
+        return None
