@@ -19,7 +19,7 @@ def register_boot(connection: sqlite3.Connection, kernel_boot: str) -> str:
     )
     if cursor.rowcount:
         # The boot-time clock began again at 0: dates on it mean nothing now.
-        connection.execute("UPDATE outbox SET next_try_ms=0")
+        connection.execute("UPDATE outbox SET next_try_ms=0, sent_ms=0")
     return boot
 
 

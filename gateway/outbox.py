@@ -214,13 +214,19 @@ class Outbox:
             ).fetchone()
         return None if due is None else int(due)
 
-    def mark_sent(self, rows: Sequence[Row], *, msg: str, next_try_ms: Sequence[int]) -> None:
+    def mark_sent(
+        self, rows: Sequence[Row], *, msg: str, now_ms: int, next_try_ms: Sequence[int]
+    ) -> None:
         """Note that ``rows`` travelled in ``msg``, and when each goes again unless acked."""
         with self._transaction():
             self.connection.executemany(
                 "UPDATE outbox SET state=iif(state='waiting', 'sent', state), attempts=attempts+1,"
-                f" msg=?, next_try_ms=? WHERE boot=? AND seq=? AND state IN {OPEN_STATES}",
-                [(msg, due, row.boot, row.seq) for row, due in zip(rows, next_try_ms, strict=True)],
+                " msg=?, sent_ms=?, next_try_ms=? WHERE boot=? AND seq=?"
+                f" AND state IN {OPEN_STATES}",
+                [
+                    (msg, now_ms, due, row.boot, row.seq)
+                    for row, due in zip(rows, next_try_ms, strict=True)
+                ],
             )
 
     def mark_left_home(self, msg: str) -> tuple[Written, ...]:
@@ -267,13 +273,16 @@ class Outbox:
             (due, reason, boot, seq),
         )
 
-    def hasten(self, *, now_ms: int) -> None:
-        """Let rows that wait for want of an ack go again now; not those the server put off."""
+    def hasten(self, *, now_ms: int, sent_before_ms: int) -> None:
+        """Let rows that wait for want of an ack go again now.
+
+        Not those that the server put off, nor those that went at ``sent_before_ms`` or later.
+        """
         with self._transaction():
             self.connection.execute(
-                "UPDATE outbox SET next_try_ms=? WHERE next_try_ms>? AND reason IS NULL"
-                f" AND state IN {OPEN_STATES}",
-                (now_ms, now_ms),
+                "UPDATE outbox SET next_try_ms=? WHERE next_try_ms>? AND sent_ms<?"
+                f" AND reason IS NULL AND state IN {OPEN_STATES}",
+                (now_ms, now_ms, sent_before_ms),
             )
 
     def of_message(self, msg: str) -> tuple[Row, ...]:

@@ -52,6 +52,7 @@ MIGRATIONS = (
         mono_ms    INTEGER NOT NULL,             -- boot-time clock of `boot`
         attempts   INTEGER NOT NULL DEFAULT 0,
         next_try_ms INTEGER NOT NULL DEFAULT 0,  -- boot-time clock of the running boot
+        sent_ms    INTEGER NOT NULL DEFAULT 0,   -- last time it went, the same clock
         single     INTEGER NOT NULL DEFAULT 0,
         msg        TEXT,
         reason     TEXT,

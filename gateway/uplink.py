@@ -54,6 +54,11 @@ FRESH_WINDOW = 16
 BACKLOG_WINDOW = 4
 STATUS_INTERVAL_S = 3600.0
 STATUS_LOOK_S = 10.0
+# A connection that lasted so long was a good one: waiting starts from the beginning after it.
+STABLE_S = 60.0
+# mosquitto 2.0 closes a session that is taken over without saying so (reason 0x8E); three
+# connections in a row that the broker took and that died young have hardly another cause.
+SHORT_LIVES_MAX = 3
 # Two machines that share a name throw each other out; each comes back slowly enough to be noticed.
 TAKEN_OVER_WAIT_S = 60.0
 LOG_PER_MINUTE = 10
@@ -122,18 +127,33 @@ class Uplink:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Connect, serve, connect again, until ``stop`` is set (ring the bell then)."""
-        tries = 0
+        tries = short_lives = 0
         while not stop.is_set():
+            up_ms: int | None = None
+            tries += 1
             try:
-                tries += 1
                 async with connect(self._broker, will=self._will(), bell=self._bell) as link:
-                    tries = 0
+                    up_ms = self._now_ms()
                     await self._serve(link, stop)
             except (LinkLost, LinkRefused, SessionTakenOver) as error:
-                await self._wait(error, max(tries, 1), stop)
+                if up_ms is not None and self._now_ms() - up_ms >= STABLE_S * 1000:
+                    tries, short_lives = 1, 0
+                elif up_ms is not None:
+                    short_lives += 1
+                ended = self._takeover() if short_lives >= SHORT_LIVES_MAX else error
+                await self._wait(ended, tries, stop)
+
+    def _takeover(self) -> SessionTakenOver:
+        return SessionTakenOver(
+            f"Another client seems to connect as {self._broker.name}.",
+            "Look for a second gateway with this name (a copied card) and enrol one anew.",
+        )
 
     async def _wait(
-        self, error: LinkLost | LinkRefused | SessionTakenOver, tries: int, stop: asyncio.Event
+        self,
+        error: LinkLost | LinkRefused | SessionTakenOver,
+        tries: int,
+        stop: asyncio.Event,
     ) -> None:
         wait_s = backoff_s(
             tries, first_s=RECONNECT_FIRST_S, max_s=RECONNECT_MAX_S, jitter=self._jitter
@@ -144,7 +164,7 @@ class Uplink:
         elif isinstance(error, SessionTakenOver):
             event = "session_taken_over"
             wait_s = TAKEN_OVER_WAIT_S * (1.0 + self._jitter())
-            self._to_report.append((event, {}))
+            self._report(event)
         log.warning(
             event,
             reason=error.reason,
@@ -154,12 +174,18 @@ class Uplink:
         )
         await _until(stop, wait_s)
 
+    def _report(self, event: str) -> None:
+        # What could not be told for long is dropped, newest first: the first cause matters.
+        if len(self._to_report) < LOG_PER_MINUTE:
+            self._to_report.append((event, {}))
+
     def _will(self) -> bytes:
         return wire.encode(self._status.status("offline", "will"))
 
     async def _serve(self, link: Link, stop: asyncio.Event) -> None:
         self._flight = _Flight()
-        self._outbox.hasten(now_ms=self._now_ms())
+        now_ms = self._now_ms()
+        self._outbox.hasten(now_ms=now_ms, sent_before_ms=now_ms + 1)
         log.info("link_up", outbox=self._outbox.counts().open)
         while not stop.is_set():
             self._bell.clear()
@@ -218,7 +244,7 @@ class Uplink:
         mid = link.publish(leaf, wire.encode(envelope), msg=msg)
         self._flight.messages[mid] = msg
         due = [reading.mono_ms + self._resend_ms(row.attempts + 1) for row in rows]
-        self._outbox.mark_sent(rows, msg=msg, next_try_ms=due)
+        self._outbox.mark_sent(rows, msg=msg, now_ms=reading.mono_ms, next_try_ms=due)
         self._flight.has_resent |= any(row.attempts for row in rows)
         return msg
 
@@ -238,10 +264,7 @@ class Uplink:
                 self._answer(link, event)
                 link.confirm(event)
             case Closed(reason_code=code) if code == SESSION_TAKEN_OVER:
-                raise SessionTakenOver(
-                    f"Another client has connected as {self._broker.name}.",
-                    "Look for a second gateway with this name (a copied card) and enrol one anew.",
-                )
+                raise self._takeover()
             case Closed():
                 raise LinkLost(f"The connection broke ({event.reason}).", "Values are kept.")
 
@@ -283,7 +306,9 @@ class Uplink:
     def _server_is_there(self) -> None:
         flight = self._flight
         if flight.backlog_refusals or flight.has_resent:
-            self._outbox.hasten(now_ms=self._now_ms())
+            now_ms = self._now_ms()
+            sent_before_ms = now_ms - int(RESEND_FIRST_S * 1000)
+            self._outbox.hasten(now_ms=now_ms, sent_before_ms=sent_before_ms)
         flight.backlog_refusals = flight.backlog_paused_until_ms = 0
         flight.has_resent = False
 
