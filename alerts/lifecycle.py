@@ -175,7 +175,8 @@ def _next(state: AlertState, event: Event) -> AlertState:
         case Happened.NOTED:
             started = state.handling is Handling.ACKNOWLEDGED and event.staff_id == state.owner_id
             return replace(state, handling=Handling.IN_PROGRESS) if started else state
-        case Happened.CLOSED | Happened.CLOSED_ITSELF:
+        case _:
+            assert event.happened in (Happened.CLOSED, Happened.CLOSED_ITSELF), "all are named"
             return _closed(state, event)
 
 

@@ -161,14 +161,13 @@ def unassigned_rules() -> tuple[Threshold, ...]:
     """Return the national red levels alone: what is asked of a value that belongs to nobody
     (contract.md 1).
     """
-    found = []
-    for rule in plan_for().rules:
-        bounds = tuple(
+    red = {
+        rule: tuple(
             Bound(b.component, None, b.red, b.hysteresis) for b in rule.bounds if b.red is not None
         )
-        if bounds:
-            found.append(_unassigned(rule, bounds))
-    return tuple(found)
+        for rule in plan_for().rules
+    }
+    return tuple(_unassigned(rule, bounds) for rule, bounds in red.items() if bounds)
 
 
 def _unassigned(rule: Threshold, bounds: tuple[Bound, ...]) -> Threshold:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -159,10 +160,11 @@ def _check_rule(rule: str, text: Text, why: str, known: frozenset[str]) -> None:
 
 
 def encode(rule: Rule) -> bytes:
-    """Write a rule as canonical JSON (keys sorted): what its version is the hash of, and what an
-    alert keeps.
+    """Write a rule as canonical JSON: what its version is the hash of, and what an alert keeps.
+
+    Keys are sorted, and 160 is written as 160.0: it is the same limit and must be the same version.
     """
-    return msgspec.json.encode(rule, order="sorted")
+    return msgspec.json.encode(decode(msgspec.json.encode(rule)), order="sorted")
 
 
 def decode(data: bytes) -> Rule:
@@ -170,6 +172,7 @@ def decode(data: bytes) -> Rule:
     return msgspec.json.decode(data, type=Threshold | Technical)
 
 
+@lru_cache(maxsize=4096)
 def version(rule: Rule) -> str:
     """Return the rule's version: the first 16 hex digits of SHA-256 over its canonical JSON."""
     return hashlib.sha256(encode(rule)).hexdigest()[:16]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from alerts.rules import Bound, Direction, Severity, Threshold
+from alerts.rules import Bound, Direction, Threshold
 from alerts.series import Reading, median_of_repeats
 from alerts.wording import rounded
 from devices.kinds import COMPONENTS
@@ -36,12 +36,6 @@ class Judged:
     reading: Reading
     bound: Bound
     verdict: Verdict
-
-    @property
-    def severity(self) -> Severity | None:
-        """The severity this verdict alarms with, or None."""
-        found = {Verdict.RED: Severity.RED, Verdict.YELLOW: Severity.YELLOW}
-        return found.get(self.verdict)
 
     @property
     def level(self) -> float:
