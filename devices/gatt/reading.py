@@ -99,9 +99,10 @@ class Unit:
     minus: Decimal
     decimals: int
 
-    def convert(self, value: Decimal) -> Decimal:
+    def convert(self, value: Decimal) -> float:
         """Return ``value`` in the catalogue's unit."""
-        return round((value - self.minus) * self.times, self.decimals)
+        # A float rounds at any size; a Decimal refuses past its precision, and FLOAT goes to 1E134.
+        return round(float((value - self.minus) * self.times), self.decimals)
 
 
 # UCUM defines m[Hg] as 133.3220 kPa. Two decimals keep the order of neighbouring SFLOATs in kPa.
@@ -119,7 +120,7 @@ def sample(component: Component, value: Number, unit: Unit | None = None) -> Sam
     if unit is None:
         return Sample(component.code, float(value), component.unit)
     sent = AsSent(float(value), unit.name)
-    return Sample(component.code, float(unit.convert(value)), component.unit, as_sent=sent)
+    return Sample(component.code, unit.convert(value), component.unit, as_sent=sent)
 
 
 def bit_names(word: int, names: Mapping[int, str]) -> Iterable[str]:

@@ -1,0 +1,158 @@
+"""``hemma devices``: one characteristic value to JSON, and the catalogue (contract.md 3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from devices import gatt
+from devices.errors import DecodeError
+from devices.kinds import KINDS, Component
+from devices.measurement import Measurement, Sample
+
+app = typer.Typer(help="Bluetooth health devices: decode what they send.", no_args_is_help=True)
+
+_AS_JSON = typer.Option("--json", help="Print JSON (decode always does).")
+_HEX_SEPARATORS = str.maketrans("", "", " :-\t")
+
+
+@app.command("decode")
+def decode_command(
+    uuid: Annotated[str, typer.Argument(help="16 or 128 bits, or - for lines of 'UUID HEX'")],
+    value: Annotated[str | None, typer.Argument(metavar="HEX", help="the bytes in hex")] = None,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Decode one characteristic value; an error prints its reason and exits 2."""
+    if uuid == "-":
+        _print_lines(_answer_line(line) for line in _lines() if line.strip())
+        return
+    answer = describe(uuid, value or "")
+    _print_lines([answer])
+    if "error" in answer:
+        raise typer.Exit(2)
+
+
+@app.command("kinds")
+def kinds_command(as_json: Annotated[bool, _AS_JSON] = False) -> None:
+    """Show the catalogue of what can be measured."""
+    if as_json:
+        _print_lines([{"kinds": [_kind_fields(name) for name in KINDS]}])
+        return
+    table = Table("kind", "component", "code", "LOINC", "unit", "plausible", "svenska")
+    for kind in KINDS.values():
+        for part in kind.components:
+            low, high = part.plausible
+            span = f"{low:g}–{high:g}"
+            row = (kind.name, part.name, part.code, part.loinc or "–", part.unit, span, part.sv)
+            table.add_row(*row)
+    _quietly(lambda: Console().print(table))
+
+
+def describe(uuid: str, hexadecimal: str) -> dict[str, object]:
+    """Return the contract's JSON object for one value, or ``error`` and ``detail``."""
+    try:
+        raw = bytes.fromhex(hexadecimal.translate(_HEX_SEPARATORS))
+    except ValueError as error:
+        return {"error": "bad_hex", "detail": str(error)}
+    try:
+        characteristic = gatt.short_uuid(uuid)
+        decoded = gatt.decode(uuid, raw)
+    except DecodeError as error:
+        return {"error": error.reason, "detail": error.detail}
+    if isinstance(decoded, gatt.Fields):
+        return {"characteristic": characteristic, "kind": None, "fields": dict(decoded.fields)}
+    records = [_measurement_fields(measurement) for measurement in decoded.measurements]
+    if len(records) == 1:
+        return {"characteristic": characteristic, **records[0]}
+    return {"characteristic": characteristic, "kind": records[0]["kind"], "records": records}
+
+
+def _answer_line(line: str) -> dict[str, object]:
+    uuid, *rest = line.split(maxsplit=1)
+    return describe(uuid, "".join(rest).strip())
+
+
+def _measurement_fields(measurement: Measurement) -> dict[str, object]:
+    time = measurement.device_time
+    return {
+        "kind": measurement.kind,
+        "samples": [_sample_fields(measurement.kind, sample) for sample in measurement.samples],
+        "flags": list(measurement.flags),
+        "ctx": dict(measurement.context),
+        "dev_t": None if time is None else time.isoformat(timespec="seconds"),
+        "seq": measurement.sequence_number,
+    }
+
+
+def _sample_fields(kind: str, sample: Sample) -> dict[str, object]:
+    component = KINDS[kind].component(sample.code)
+    assert component is not None, "decoders take their codes from the catalogue"
+    fields: dict[str, object] = {
+        "code": sample.code,
+        "name": component.name,
+        "value": sample.value,
+        "unit": sample.unit,
+        "absent": sample.absent,
+    }
+    if sample.as_sent is not None:
+        fields["as_sent"] = {"value": sample.as_sent.value, "unit": sample.as_sent.unit}
+    return fields
+
+
+def _kind_fields(name: str) -> dict[str, object]:
+    kind = KINDS[name]
+    return {
+        "number": kind.number,
+        "name": kind.name,
+        "sv": kind.sv,
+        "en": kind.en,
+        "fi": kind.fi,
+        "components": [_component_fields(component) for component in kind.components],
+    }
+
+
+def _component_fields(component: Component) -> dict[str, object]:
+    return {
+        "number": component.number,
+        "name": component.name,
+        "code": component.code,
+        "loinc": component.loinc,
+        "unit": component.unit,
+        "decimals": component.decimals,
+        "plausible": list(component.plausible),
+        "plausible_why": component.plausible_why,
+        "ordinals": list(component.ordinals),
+        "sv": component.sv,
+        "en": component.en,
+        "fi": component.fi,
+    }
+
+
+def _lines() -> Iterable[str]:
+    # Bytes that are not UTF-8 are one bad line, not the end of all.
+    for line in sys.stdin.buffer:
+        yield line.decode(errors="replace")
+
+
+def _print_lines(answers: Iterable[dict[str, object]]) -> None:
+    def show() -> None:
+        for answer in answers:
+            print(json.dumps(answer), flush=True)
+
+    _quietly(show)
+
+
+def _quietly(show: Callable[[], None]) -> None:
+    try:
+        show()
+    except BrokenPipeError:
+        # The reader has what it wanted. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
