@@ -28,6 +28,8 @@ _DEVICE = re.compile(r"ble-[0-9a-f]{12}|screen|proxy")
 _RADIO_PREFIX = "ble-"
 # What a timestamptz and a conversion between zones can hold with room to spare.
 _YEARS = range(1970, 9999)
+# A byte in every characteristic that has one.
+_USER_INDEXES = range(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def fault_of(item: Item) -> str | None:
             return f"bad_time:{name}"
     if item.dev is not None and not _DEVICE.fullmatch(item.dev):
         return "bad_device"
+    if item.ctx.get("user_index", 0) not in _USER_INDEXES:
+        return "bad_user_index"
     check = _CHECKS.get(item.type)
     return check(item) if check else None
 
@@ -97,9 +101,6 @@ def _fault_of_value(item: Item) -> str | None:
         for name in ("char", "raw"):
             if not getattr(item, name):
                 return f"missing:{name}"
-    codes = [sample.code for sample in item.samples]
-    if len(set(codes)) < len(codes):
-        return "duplicate_code"
     return _fault_of_samples(item)
 
 
@@ -107,6 +108,9 @@ def _fault_of_samples(item: Item) -> str | None:
     kind = KINDS.get(item.kind or "")
     if kind is None:
         return "unknown_kind"
+    codes = [sample.code for sample in item.samples]
+    if len(set(codes)) < len(codes):
+        return "duplicate_code"
     for sample in item.samples:
         component = kind.component(sample.code)
         if component is None:

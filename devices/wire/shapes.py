@@ -20,9 +20,10 @@ RESEND_DAYS_MAX = 7
 
 Time = Annotated[datetime, Meta(tz=True)]
 LocalTime = Annotated[datetime, Meta(tz=False)]
-Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+# \Z and not $, which would let a line feed follow: a database would refuse the whole batch.
+Uid = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Uuid = Annotated[
-    str, Meta(pattern="^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", max_length=36)
+    str, Meta(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z", max_length=36)
 ]
 # A PostgreSQL bigint; a number beyond it could not be stored.
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -30,7 +31,7 @@ Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Reason = Annotated[str, Meta(max_length=500)]
 # 512 bytes is the longest attribute value of Bluetooth.
-Hex = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$", max_length=1024)]
+Hex = Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{2})*\Z", max_length=1024)]
 ContextValue = Annotated[str, Meta(max_length=200)] | int | float
 ItemType = Literal["value", "event", "clock", "retract", "undecodable", "tombstone"]
 TimeQuality = Literal["device", "corrected", "gateway", "estimated"]
@@ -164,7 +165,7 @@ class ScheduledMeasurement(Struct, frozen=True):
     """One agreed measurement: ``at`` is HH:MM in Europe/Stockholm, ``days`` 1 (Monday) to 7."""
 
     kind: Name
-    at: Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    at: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
     days: tuple[Annotated[int, Meta(ge=1, le=7)], ...] = (1, 2, 3, 4, 5, 6, 7)
 
 

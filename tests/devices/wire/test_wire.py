@@ -179,6 +179,23 @@ def test_any_field_may_be_wrong(name: str, value: object) -> None:
         wire.encode(item)
 
 
+@pytest.mark.parametrize("value", [-1, 256, 1.5, "1", 10**30])
+def test_a_user_index_is_a_byte(value: float | str) -> None:
+    item = item_of("2A35", "08 7800 5000 5D00 02")
+    assert wire.fault_of(item) is None
+    strange = msgspec.structs.replace(item, ctx={"user_index": value})
+    assert wire.fault_of(strange) == "bad_user_index"
+
+
+@pytest.mark.parametrize("name", ["uid", "raw", "of", "boot"])
+def test_a_line_feed_is_no_part_of_an_identifier(name: str) -> None:
+    identifiers = {"uid": UID, "raw": "00", "of": UID, "boot": BOOT}
+    wire.decode_item(json.dumps({"seq": 1} | identifiers).encode())
+    identifiers[name] += "\n"
+    with pytest.raises(wire.WireError):
+        wire.decode_item(json.dumps({"seq": 1} | identifiers).encode())
+
+
 def test_a_number_that_is_not_finite_is_a_fault() -> None:
     sample = wire.WireSample("150021", float("inf"), "mm[Hg]")
     item = msgspec.structs.replace(item_of("2A35", "00 7800 5000 5D00"), samples=(sample,))
