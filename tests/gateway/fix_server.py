@@ -102,7 +102,7 @@ def serving(mosquitto: Mosquitto, script: Script = ack_all) -> Iterator[Scripted
     client = server.client
     client.username_pw_set(SERVER_USER, mosquitto.passwords[SERVER_USER])
     client.on_message = server._on_message
-    client.on_connect = lambda *_: client.subscribe([(f"hemma/v1/+/{leaf}", 1) for leaf in LEAVES])
+    client.on_connect = _subscribe
     client.on_subscribe = lambda *_: server._ready.set()
     client.on_disconnect = lambda *_: server._ready.clear()
     client.reconnect_delay_set(min_delay=1, max_delay=1)

@@ -1,0 +1,219 @@
+"""``hemma gateway …``: the Pi's commands. Each has ``--json`` and exits non-zero on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from gateway.clock import text_of
+from gateway.enrolment import enrol
+from gateway.errors import GatewayError, SettingsInvalid
+from gateway.instructions import last_config
+from gateway.paired import PairedDevice, pair, paired
+from gateway.rows import count_rows
+from gateway.settings import NAME, Settings, config_key_of, from_environment
+from gateway.storage import explained, open_for_reading, open_storage
+
+app = typer.Typer(no_args_is_help=True, help="The Raspberry Pi in the home.")
+
+EXIT_FAILED = 1
+ROWS_SHOWN = 50
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@app.command()
+def run(json_: Json = False) -> None:
+    """Listen to the paired devices and send what they say, until SIGTERM or Ctrl-C."""
+    _log_to_stderr(as_json=json_ or not sys.stderr.isatty())
+    with _failing(as_json=json_):
+        asyncio.run(_run(from_environment(os.environ)))
+
+
+@app.command()
+def status(json_: Json = False) -> None:
+    """Show what this gateway knows of itself; works while it runs."""
+    with _failing(as_json=json_):
+        settings = from_environment(os.environ)
+        with _reading(settings) as connection:
+            counts, config = count_rows(connection), last_config(connection)
+            devices = connection.execute(
+                "SELECT dev, battery, last_seen FROM device ORDER BY dev"
+            ).fetchall()
+            answer = {
+                "gateway": settings.name,
+                "broker": f"{settings.mqtt_host}:{settings.mqtt_port}",
+                "outbox": counts.open,
+                "oldest": None if counts.oldest is None else text_of(counts.oldest),
+                "quarantine": counts.rejected,
+                "config_serial": None if config is None else config.serial,
+                "paired": [
+                    {"address": each.address, "model": each.model, "profile": each.profile}
+                    for each in paired(connection)
+                ],
+                "devices": [dict(each) for each in devices],
+            }
+        _show(answer, as_json=json_)
+
+
+@app.command()
+def outbox(json_: Json = False, rows: int = ROWS_SHOWN) -> None:
+    """Show how many rows wait, since when, and the newest of them."""
+    with _failing(as_json=json_):
+        with _reading(from_environment(os.environ)) as connection:
+            counts = count_rows(connection)
+            newest = connection.execute(
+                "SELECT boot, seq, type, state, attempts, reason, written_t, acked_t, seen_t"
+                " FROM outbox ORDER BY rowid DESC LIMIT ?",
+                (rows,),
+            ).fetchall()
+        answer = {
+            "open": counts.open,
+            "counts": {
+                "journal": counts.journal,
+                "waiting": counts.waiting,
+                "sent": counts.sent,
+                "left_home": counts.left_home,
+                "stored": counts.stored,
+                "rejected": counts.rejected,
+                "tombstones": counts.tombstones,
+                "duplicates": counts.duplicates,
+            },
+            "oldest": None if counts.oldest is None else text_of(counts.oldest),
+            "rows": [dict(each) for each in newest],
+        }
+        _show(answer, as_json=json_)
+
+
+@app.command(name="pair")
+def pair_device(
+    address: str,
+    profile: Annotated[str, typer.Option(help="The device's family, e.g. and_blood_pressure.")],
+    model: Annotated[str, typer.Option(help="What the device calls itself.")],
+    json_: Json = False,
+) -> None:
+    """Let the gateway listen to the device with this Bluetooth identity address."""
+    with _failing(as_json=json_):
+        settings = from_environment(os.environ)
+        device = PairedDevice(address.upper(), model, profile)
+        path = settings.database
+        with (
+            explained(path),
+            closing(open_storage(path, quota_bytes=settings.quota_bytes)) as connection,
+        ):
+            pair(connection, device)
+        _show({"paired": device.address, "dev": device.dev}, as_json=json_)
+
+
+@app.command(name="enrol")
+def enrol_gateway(
+    name: Annotated[str, typer.Option(help="The name that the server gave this gateway.")],
+    broker: Annotated[str, typer.Option(help="The broker as HOST:PORT.")],
+    password_file: Annotated[Path, typer.Option(help="File with the password; - for stdin.")],
+    config_key: Annotated[str, typer.Option(help="The server's Ed25519 key, base64url.")] = "",
+    json_: Json = False,
+) -> None:
+    """Write down what the server's administrator gave for this gateway."""
+    with _failing(as_json=json_):
+        host, port = _broker(broker)
+        if not NAME.fullmatch(name):
+            raise SettingsInvalid("The name is not 1-40 of a-z, 0-9 and -.", "Ask for the name.")
+        config_key_of(config_key)
+        variables = {
+            "HEMMA_GATEWAY_NAME": name,
+            "HEMMA_MQTT_HOST": host,
+            "HEMMA_MQTT_PORT": port,
+            "HEMMA_CONFIG_KEY": config_key,
+        }
+        data = Path(os.environ.get("HEMMA_GATEWAY_DATA", "/var/lib/hemma-gateway"))
+        try:
+            path = enrol(data, variables, _secret(password_file))
+        except OSError as error:
+            raise SettingsInvalid(
+                f"The enrolment could not be written ({error}).", "Check HEMMA_GATEWAY_DATA."
+            ) from error
+        _show({"enrolled": name, "file": str(path)}, as_json=json_)
+
+
+async def _run(settings: Settings) -> None:
+    from gateway.main import run as run_gateway
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run_gateway(settings, stop=stop)
+
+
+def _broker(text: str) -> tuple[str, str]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise SettingsInvalid("The broker is not HOST:PORT.", "Write e.g. broker.example:8883.")
+    return host, port
+
+
+def _secret(path: Path) -> str:
+    text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
+    password = text.strip("\r\n")
+    if not password:
+        raise SettingsInvalid("The password is empty.", "Ask the administrator for it.")
+    return password
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[sqlite3.Connection]:
+    with (
+        explained(settings.database),
+        closing(open_for_reading(settings.database)) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def _failing(*, as_json: bool) -> Iterator[None]:
+    """End the command with its reason and remedy where the block raises one of our errors."""
+    try:
+        yield
+    except* GatewayError as group:
+        error = group.exceptions[0]
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        assert isinstance(error, GatewayError)
+        if as_json:
+            print(json.dumps({"error": error.reason, "remedy": error.remedy}))
+        else:
+            print(f"{error.reason} {error.remedy}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+def _show(answer: Mapping[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+        return
+    for name, value in answer.items():
+        print(f"{name}: {value}")
+
+
+def _log_to_stderr(*, as_json: bool) -> None:
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
