@@ -120,6 +120,8 @@ _PULSE_OXIMETRY = Kind(
         Component(202, "pulse", "149530", "8867-4", "/min", 0, (20, 250),
             "puls", "pulse", "syke", _PULSE_WHY,
         ),
+        # Also what oximeters call pulse amplitude index. That 150448 is the term Bluetooth's own
+        # transcoding uses for it was not confirmed.
         Component(203, "perfusion_index", "150448", "61006-3", "%", 1, (0.02, 20),
             "perfusionsindex", "perfusion index", "perfuusioindeksi", "oximeters show 0.02–20 %",
         ),
