@@ -36,6 +36,7 @@ from bumble.att import ATT_Error
 from bumble.controller import Controller
 from bumble.core import AdvertisingData
 from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.keys import KeyStore
 
 from devices.virtual.link import LinkLost, finish, is_linked, while_linked
 
@@ -109,7 +110,7 @@ class BumbleScanner(BaseBleakScanner):
         """Stop; a scanner that is not started stays so."""
         if self._on_advertisement in self.central.device.listeners(Device.EVENT_ADVERTISEMENT):
             self.central.device.remove_listener(Device.EVENT_ADVERTISEMENT, self._on_advertisement)
-            await finish(self.central.device.stop_scanning())
+        await finish(self.central.device.stop_scanning())
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
         data = _advertised(advertisement)
@@ -186,8 +187,8 @@ class BumbleClient(BaseBleakClient):
         # allowed.
         try:
             return await device.connect_le(address, timeout=None)
-        except core.ConnectionError as error:
-            raise BleakError(f"connection failed: {error}") from error
+        except core.BaseBumbleError as error:
+            raise BleakError(f"{type(error).__name__}: {error}") from error
         finally:
             self.central.controller.pending_le_connection = None
 
@@ -236,8 +237,7 @@ class BumbleClient(BaseBleakClient):
 
     async def unpair(self) -> None:
         """Forget the bond on this side and hang up."""
-        if self.central.device.keystore is not None:
-            await self.central.device.keystore.delete(self.address)
+        await self._keys().delete(self.address)
         await self.disconnect()
 
     async def read_gatt_char(
@@ -289,9 +289,13 @@ class BumbleClient(BaseBleakClient):
             raise BleakError("not connected")
         return self._connection
 
-    async def _is_bonded(self) -> bool:
+    def _keys(self) -> KeyStore:
         keystore = self.central.device.keystore
-        return keystore is not None and await keystore.get(self.address) is not None
+        assert keystore is not None, "the radio is powered on"
+        return keystore
+
+    async def _is_bonded(self) -> bool:
+        return await self._keys().get(self.address) is not None
 
     async def _on_link(self, work: Coroutine[Any, Any, T]) -> T:
         try:

@@ -24,6 +24,7 @@ from bumble.gatt import (
     Descriptor,
     Service,
 )
+from bumble.keys import KeyStore
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.profiles.device_information_service import DeviceInformationService
 
@@ -36,6 +37,7 @@ SUBSCRIPTION_MAX_S = 30.0
 RECORDS_MAX = 60
 """As many as such devices keep; the oldest is then overwritten, as theirs is."""
 
+LINKS_WAITING_MAX = 8
 SAME_MOMENT = timedelta(minutes=1)
 
 Properties = Characteristic.Properties
@@ -114,7 +116,9 @@ class VirtualDevice:
     links: int = 0
     undelivered: list[_Record] = field(default_factory=list)
     _last_stamp: datetime | None = None
-    _connections: asyncio.Queue[Connection] = field(default_factory=lambda: asyncio.Queue(8))
+    _connections: asyncio.Queue[Connection] = field(
+        default_factory=lambda: asyncio.Queue(LINKS_WAITING_MAX)
+    )
     _awake: asyncio.Lock = field(default_factory=asyncio.Lock)
     _measurement: Characteristic[bytes] | None = None
     _subscribed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -201,8 +205,7 @@ class VirtualDevice:
 
     async def forget_bond(self) -> None:
         """Lose the bond, as a device does whose battery was out or that was reset."""
-        if self.radio.keystore is not None:
-            await self.radio.keystore.delete_all()
+        await self._keys().delete_all()
 
     async def drop_link(self) -> None:
         """Break the link as a device out of range would; nothing happens without one."""
@@ -211,7 +214,11 @@ class VirtualDevice:
 
     async def is_bonded(self) -> bool:
         """Whether the device holds a bond."""
-        return self.radio.keystore is not None and bool(await self.radio.keystore.get_all())
+        return bool(await self._keys().get_all())
+
+    def _keys(self) -> KeyStore:
+        assert self.radio.keystore is not None, "power_on comes first"
+        return self.radio.keystore
 
     async def _deliver_within_window(self) -> None:
         loop = asyncio.get_running_loop()
@@ -224,15 +231,15 @@ class VirtualDevice:
             try:
                 await while_linked(connection, self._deliver(connection))
             except (LinkLost, TimeoutError):
-                continue
+                # What is undelivered stays kept; the rest of the window is for trying again.
+                pass
             finally:
                 await _disconnect(connection)
             if not self.undelivered:
                 return
 
     async def _next_link(self, until: float) -> Connection | None:
-        while not self._connections.empty():
-            self._connections.get_nowait()
+        self._connections = asyncio.Queue(LINKS_WAITING_MAX)
         self._subscribed.clear()
         await finish(
             self.radio.start_advertising(
@@ -244,7 +251,9 @@ class VirtualDevice:
             async with asyncio.timeout_at(until):
                 return await self._connections.get()
         except TimeoutError:
-            return None
+            # Somebody may have linked up in the very moment the window closed.
+            await finish(self.radio.stop_advertising())
+            return None if self._connections.empty() else self._connections.get_nowait()
 
     async def _deliver(self, connection: Connection) -> None:
         """Indicate every kept record once somebody has subscribed; forget each when confirmed."""

@@ -61,8 +61,8 @@ def controller_device(link: LocalLink, *, name: str, address: str) -> tuple[Cont
 
 
 def is_linked(connection: Connection) -> bool:
-    """Whether the link is still up on this side."""
-    return connection.handle in connection.device.connections
+    """Whether the link is still up on this side; its handle may be another link's by now."""
+    return connection.device.connections.get(connection.handle) is connection
 
 
 async def while_linked(connection: Connection, work: Coroutine[Any, Any, T]) -> T:
@@ -71,15 +71,15 @@ async def while_linked(connection: Connection, work: Coroutine[Any, Any, T]) -> 
     Raises :class:`LinkLost` when the link ends first. Bumble itself cancels or leaves hanging what
     waits on a lost link; a cancellation nobody asked for must not look like our own.
     """
-    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    lost = asyncio.Event()
 
     def on_lost(_reason: int) -> None:
-        if not gone.done():
-            gone.set_result(None)
+        lost.set()
 
     connection.on(Connection.EVENT_DISCONNECTION, on_lost)
     if not is_linked(connection):
-        on_lost(0)
+        lost.set()
+    gone = asyncio.ensure_future(lost.wait())
     task = asyncio.ensure_future(work)
     either: set[asyncio.Future[Any]] = {task, gone}
     try:
@@ -89,6 +89,7 @@ async def while_linked(connection: Connection, work: Coroutine[Any, Any, T]) -> 
         raise LinkLost
     finally:
         connection.remove_listener(Connection.EVENT_DISCONNECTION, on_lost)
+        gone.cancel()
         if not task.done():
             task.cancel()
             await asyncio.wait({task})

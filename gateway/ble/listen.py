@@ -187,7 +187,9 @@ def _wait_s(room: _Room) -> float:
     ends = [
         room.rests[address].until_s - now_s for address in room.sightings if address in room.rests
     ]
-    return max(0.05, min([JUDGE_EVERY_S, *(end for end in ends if end > 0)]))
+    return max(
+        0.05, min([JUDGE_EVERY_S, room.health.deaf_after_s, *(end for end in ends if end > 0)])
+    )
 
 
 async def _serve(

@@ -186,9 +186,18 @@ async def _hold(link: _Link) -> None:
         else:
             event = await _next_event(link)
         if event is not None:
-            commands.extend(conversation.handle(event, link.now()))
+            _add(commands, conversation.handle(event, link.now()))
         while not link.events.empty():
-            commands.extend(conversation.handle(link.events.get_nowait(), link.now()))
+            _add(commands, conversation.handle(link.events.get_nowait(), link.now()))
+
+
+def _add(commands: deque[Command], more: tuple[Command, ...]) -> None:
+    """Put ``more`` in the queue; a hang-up overtakes what was still to be asked of the device."""
+    if HangUp() in more:
+        kept = [command for command in commands if isinstance(command, Keep)]
+        commands.clear()
+        commands.extend(kept)
+    commands.extend(more)
 
 
 async def _next_event(link: _Link) -> Event:
@@ -237,7 +246,8 @@ async def _ask(link: _Link, command: Pair | ReadValue | WriteValue | Subscribe) 
                 characteristic,
                 await _succeeds(link, "write", writing, limits.step_s, characteristic),
             )
-        case Subscribe(characteristic):
+        case _:  # Subscribe
+            characteristic = command.characteristic
             subscribing = client.start_notify(_long(characteristic), _on_value(link))
             return Subscribed(
                 characteristic,

@@ -1,0 +1,51 @@
+"""One link: what comes back when bleak itself fails under it."""
+
+from zoneinfo import ZoneInfo
+
+import pytest
+from bleak.backends.device import BLEDevice
+
+from devices.conversation import Ending
+from devices.profiles import PROFILES
+from devices.virtual.home import VirtualHome
+from gateway.ble import session
+from gateway.ble.radio import Radio
+from gateway.ble.session import Ended, Limits, converse
+from gateway.clock import SystemClock
+from tests.gateway.ble.fix_home import QUICK, MemoryJournal, paired_device
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+
+
+async def test_a_link_gone_before_its_services_are_read_is_lost() -> None:
+    async with VirtualHome() as home:
+
+        class Gone(home.client_backend):  # type: ignore[misc,name-defined]
+            """Reports a link and has none, as BlueZ does when the device left meanwhile."""
+
+            async def connect(self, pair: bool, **kwargs: object) -> None:
+                """Say nothing."""
+
+        cuff = home.devices["cuff"]
+        ended = await converse(
+            BLEDevice(cuff.address, None, None),
+            paired=paired_device(cuff),
+            profile=PROFILES[cuff.profile],
+            radio=Radio(home.scanner_backend, Gone),
+            journal=MemoryJournal(),
+            clock=SystemClock().read,
+            zone=STOCKHOLM,
+            limits=QUICK,
+        )
+    assert ended == Ended(Ending.LINK_LOST, 0, None, cause="BleakError")
+
+
+def test_limits_limit() -> None:
+    with pytest.raises(AssertionError, match="positive"):
+        Limits(connect_s=0.0)
+
+
+def test_a_vendors_characteristic_keeps_its_whole_name() -> None:
+    assert session._short("00002a35-0000-1000-8000-00805f9b34fb") == "2A35"
+    vendor = "ecbe3980-c9a2-11e1-b1bd-0002a5d5c51b"
+    assert session._short(vendor) == vendor.upper()
