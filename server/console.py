@@ -25,9 +25,11 @@ def inside(work: Callable[[Transaction], Awaitable[T]]) -> T:
 
     async def once() -> T:
         url = read_settings(os.environ).database_url
-        async with Database.connect(url, name="hemma-command", size=1) as database:
-            async with database.transaction() as tx:
-                return await work(tx)
+        async with (
+            Database.connect(url, name="hemma-command", size=1) as database,
+            database.transaction() as tx,
+        ):
+            return await work(tx)
 
     with stop_on_errors():
         return asyncio.run(once())

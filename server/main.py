@@ -163,7 +163,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         try:
             await asyncio.wait_for(process.wait(), STOP_GRACE_S)
         except TimeoutError:
-            log.error("role_killed", pid=process.pid)
+            log.warning("role_killed", pid=process.pid)
             process.kill()
             await process.wait()
 

@@ -28,8 +28,8 @@ async def listen(
 ) -> None:
     """Store every status; await ``came_online`` with the name of a gateway that has just come.
 
-    Runs until cancelled. A status that cannot be read is logged: it is the gateway's word on itself,
-    and no value.
+    Runs until cancelled. A status that cannot be read is logged: it is the gateway's word on
+    itself, and no value.
     """
     while True:
         for message in await broker.take(50):

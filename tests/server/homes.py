@@ -1,4 +1,5 @@
-"""An invented home for the store's, ingest's and fleet's tests: one unit, two patients, one gateway, one cuff."""
+"""An invented home for the store's, ingest's and fleet's tests: one unit, two patients, one
+gateway, one cuff."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def settle(url: str) -> Home:
             unit=_add(
                 db,
                 "WITH p AS (INSERT INTO care_provider (name) VALUES ('Provkommunen') RETURNING id) "
-                "INSERT INTO unit (provider_id, name) SELECT id, 'Hemsjukvården' FROM p RETURNING id",
+                "INSERT INTO unit (provider_id, name) SELECT id, 'Hemsjukvården' FROM p RETURNING id",  # noqa: E501
             ),
             staff=_add(
                 db,
@@ -53,7 +54,7 @@ def settle(url: str) -> Home:
             ),
             cuff=_add(
                 db,
-                "WITH d AS (INSERT INTO device (name, model) VALUES (%s, 'UA-651BLE') RETURNING id) "
+                "WITH d AS (INSERT INTO device (name, model) VALUES (%s, 'UA-651BLE') RETURNING id) "  # noqa: E501
                 "INSERT INTO binding (device_id, patient_id, valid) "
                 "SELECT d.id, patient.id, tstzrange(%s, NULL) FROM d, patient "
                 "WHERE identifier_value = 'DEMO-01' RETURNING device_id",
