@@ -88,3 +88,11 @@ def _is_trusted(record: Record, last: sqlite3.Row | None) -> bool:
 def _is_near(device_time: datetime | None, now: datetime) -> bool:
     # The device's zone is not known here; a day more or less does not matter to the question.
     return device_time is not None and abs(device_time.replace(tzinfo=UTC) - now) < RECENT
+
+
+def count_duplicate(connection: sqlite3.Connection) -> None:
+    """Count a replay that made no row; call it in the transaction that saw it."""
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('duplicates', '1')"
+        " ON CONFLICT (key) DO UPDATE SET value=CAST(value AS INTEGER)+1"
+    )

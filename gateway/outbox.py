@@ -10,7 +10,7 @@ Rules of the file:
 4. A row is done when the server's ack names it. It then stays 7 days, so that a server restored
    from a backup can ask for it again; nothing that is not acknowledged is ever removed.
 5. At the quota, acknowledged rows make room first, oldest ack first, and it is said aloud; then
-   low-grade values are refused aloud (at 90 %), and last all of them.
+   low-grade values are refused aloud (at 75 %), and last all new ones (at 85 %).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from devices import wire
 from gateway.boots import next_seq, register_boot
 from gateway.clock import ClockReading, text_of
 from gateway.errors import StorageFull
-from gateway.identity import identify, remember
+from gateway.identity import count_duplicate, identify, remember
 from gateway.rows import (
     OPEN_STATES,
     Counts,
@@ -45,13 +45,16 @@ from gateway.rows import (
     written,
 )
 from gateway.settings import QUOTA_BYTES
-from gateway.storage import explained, open_storage, transaction
+from gateway.storage import explained, full, open_storage, transaction
 
 T = TypeVar("T")
 log = structlog.get_logger("gateway.outbox")
 
 KEPT_AFTER_ACK = timedelta(days=wire.RESEND_DAYS_MAX)
-LOW_GRADE_SHARE = 0.90
+# Of the quota. What is kept free above is for marking and acknowledging the rows that are there:
+# measured, an update needs pages too, and without them a full outbox could never drain.
+LOW_GRADE_SHARE = 0.75
+ROW_SHARE = 0.85
 ROOM_ROWS = 200
 ROW_COLUMNS = "boot, seq, uid, item, written_t, mono_ms, attempts, single"
 
@@ -154,7 +157,7 @@ class Outbox:
         # A row's boot is that of its bytes, also when a later boot takes it from the journal.
         identity = identify(self.connection, draft.record, now=reading.utc)
         if identity.known is not None:
-            _count_duplicate(self.connection)
+            count_duplicate(self.connection)
             return Written(*identity.known, draft.item.type, is_duplicate=True)
         seq = next_seq(self.connection, boot)
         uid = identity.uid or wire.row_uid(boot, seq)
@@ -339,14 +342,21 @@ class Outbox:
         return cursor.rowcount
 
     def _with_room(self, write: Callable[[], T]) -> T:
+        if self._used_share() >= ROW_SHARE and not (
+            self._make_room() and self._used_share() < ROW_SHARE
+        ):
+            self._refuse()
+            raise full(self.path)
         try:
             return write()
         except StorageFull:
-            if not self._make_room():
-                self.refused += 1
-                log.error("outbox_full", refused=self.refused)  # noqa: TRY400 - raised on, told once
-                raise
-        return write()
+            # Not our quota but the disk: others filled it.
+            self._refuse()
+            raise
+
+    def _refuse(self) -> None:
+        self.refused += 1
+        log.error("outbox_full", refused=self.refused)
 
     def _used_share(self) -> float:
         with explained(self.path):
@@ -386,13 +396,6 @@ def _note_device(connection: sqlite3.Connection, row: JournalRow, battery: int |
         "INSERT INTO device (dev, battery, last_seen) VALUES (?, ?, ?) ON CONFLICT (dev)"
         " DO UPDATE SET battery=coalesce(excluded.battery, battery), last_seen=excluded.last_seen",
         (row.dev, battery, text_of(row.reading.utc)),
-    )
-
-
-def _count_duplicate(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES ('duplicates', '1')"
-        " ON CONFLICT (key) DO UPDATE SET value=CAST(value AS INTEGER)+1"
     )
 
 

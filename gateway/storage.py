@@ -184,14 +184,19 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def full(path: Path) -> StorageFull:
+    """Return the error of a file that may not, or cannot, grow."""
+    return StorageFull(
+        f"The outbox {path} is at its quota or the disk is full.",
+        "Free disk space, or restore the link to the server so that it can drain.",
+    )
+
+
 def _explain(path: Path, error: sqlite3.DatabaseError) -> StorageUnusable | StorageFull:
     text = str(error)
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return StorageFull(
-                f"The outbox {path} is at its quota or the disk is full.",
-                "Free disk space or restore the link to the server so that it can drain.",
-            )
+            return full(path)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StorageUnusable(
                 f"{path} is locked by another process.", "Stop the other gateway process."

@@ -21,6 +21,7 @@ from gateway.intake import Intake
 from gateway.link import Broker
 from gateway.main import DurableJournal
 from gateway.outbox import Outbox
+from gateway.settings import QUOTA_BYTES
 from gateway.uplink import Uplink
 
 CUFF = "ble-c0ffee000001"
@@ -86,14 +87,14 @@ class Home:
         return [int(str(fields["seq"])) for name, fields in self.events if name == event]
 
 
-def make_home(path: Path, kernel_boot: str = KERNEL_BOOT) -> Home:
+def make_home(path: Path, kernel_boot: str = KERNEL_BOOT, quota_bytes: int = QUOTA_BYTES) -> Home:
     clock, bell = PushedClock(), asyncio.Event()
     events: list[tuple[str, Mapping[str, object]]] = []
 
     def on_event(name: str, fields: Mapping[str, object]) -> None:
         events.append((name, fields))
 
-    outbox = Outbox(path, kernel_boot)
+    outbox = Outbox(path, kernel_boot, quota_bytes=quota_bytes)
     intake_bell = asyncio.Event()
     intake = Intake(
         outbox=outbox, zone=STOCKHOLM, bell=intake_bell, uplink_bell=bell, on_event=on_event

@@ -14,6 +14,7 @@ from gateway.link import Broker
 from hemma.broker import Broker as Mosquitto
 from tests.gateway.fix_home import KERNEL_BOOT, Home, make_home, until, uplinked
 from tests.gateway.fix_server import Heard, ack_all, serving, silence
+from tests.gateway.test_instructions import SERVER, public, sealed
 
 pytestmark = pytest.mark.integration
 
@@ -255,6 +256,23 @@ async def test_server_restored_from_backup_gets_its_rows_again(
         if item.type == "event"
     ]
     assert events == ["resend"]
+
+
+async def test_config_is_applied_and_reported(broker: Mosquitto, home: Home) -> None:
+    with serving(broker) as server:
+        server.tell_bytes("config", sealed(3), retain=True)
+        async with uplinked(home, as_gateway(broker), key=public(SERVER)):
+            await until(lambda: len(server.of("config/reported")) == 1)
+            server.tell_bytes("config", sealed(2))
+            await until(lambda: len(server.of("config/reported")) == 2)
+            server.tell_bytes("config", b"")
+            server.tell_bytes("config", b"[]")
+            home.measure(150)
+            await until(lambda: home.outbox.counts().stored == 1)
+    reports = [
+        wire.decode(heard.payload, wire.ConfigReported) for heard in server.of("config/reported")
+    ]
+    assert [(report.serial, report.ok) for report in reports] == [(3, True), (3, False)]
 
 
 async def test_broker_away_then_back(broker: Mosquitto, home: Home) -> None:

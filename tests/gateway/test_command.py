@@ -1,0 +1,130 @@
+"""The gateway's commands, its settings and its clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from devices import wire
+from gateway.backoff import backoff_s
+from gateway.clock import SystemClock, boot_id, is_synchronised, moment_of, text_of
+from gateway.command import app
+from gateway.errors import SettingsInvalid, StorageUnusable
+from gateway.main import run
+from gateway.settings import Settings, from_environment
+from hemma.broker import Broker as Mosquitto
+from tests.gateway.fix_home import make_home, until
+from tests.gateway.fix_server import serving
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HEMMA_GATEWAY_DATA", str(tmp_path))
+    monkeypatch.setenv("HEMMA_GATEWAY_NAME", "gw-1")
+    return tmp_path
+
+
+def test_outbox_and_status_read_beside_a_running_gateway(data: Path) -> None:
+    home = make_home(data / "outbox.sqlite3")
+    home.measure(150)
+    answer = json.loads(runner.invoke(app, ["outbox", "--json"]).stdout)
+    assert (answer["open"], answer["counts"]["waiting"]) == (1, 1)
+    assert answer["rows"][0]["seq"] == 1
+    assert "uid" not in answer["rows"][0]
+    answer = json.loads(runner.invoke(app, ["status", "--json"]).stdout)
+    assert (answer["gateway"], answer["outbox"], answer["paired"]) == ("gw-1", 1, [])
+    home.outbox.close()
+
+
+def test_pair_then_refused_address(data: Path) -> None:
+    told = ["--profile", "and_blood_pressure", "--model", "UA-651BLE"]
+    result = runner.invoke(app, ["pair", "c0:ff:ee:00:00:01", *told, "--json"])
+    assert json.loads(result.stdout)["dev"] == "ble-c0ffee000001"
+    result = runner.invoke(app, ["pair", "kitchen", *told, "--json"])
+    assert result.exit_code == 1
+    assert "remedy" in json.loads(result.stdout)
+
+
+def test_enrolment_is_read_at_the_next_start_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEMMA_GATEWAY_DATA", str(tmp_path))
+    monkeypatch.delenv("HEMMA_GATEWAY_NAME", raising=False)
+    told = ["--name", "gw-9", "--broker", "broker.test:8883", "--password-file", "-"]
+    result = runner.invoke(app, ["enrol", *told, "--json"], input="secret\n")
+    assert result.exit_code == 0, result.output
+    settings = from_environment({"HEMMA_GATEWAY_DATA": str(tmp_path)})
+    assert (settings.name, settings.mqtt_host, settings.mqtt_port) == ("gw-9", "broker.test", 8883)
+    assert settings.password_file is not None
+    assert settings.password_file.read_text() == "secret\n"
+    assert settings.password_file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"HEMMA_GATEWAY_NAME": ""},
+        {"HEMMA_GATEWAY_NAME": "Åsa"},
+        {"HEMMA_MQTT_PORT": "x"},
+        {"HEMMA_MQTT_PORT": "0"},
+        {"HEMMA_CONFIG_KEY": "not a key"},
+        {"HEMMA_TIMEZONE": "Sweden/Kramfors"},
+        {"HEMMA_GATEWAY_QUOTA_BYTES": "1"},
+    ],
+)
+def test_wrong_settings_are_told(tmp_path: Path, wrong: dict[str, str]) -> None:
+    right = {"HEMMA_GATEWAY_DATA": str(tmp_path), "HEMMA_GATEWAY_NAME": "gw-1"}
+    assert from_environment(right).name == "gw-1"
+    with pytest.raises(SettingsInvalid):
+        from_environment({**right, **wrong})
+
+
+def test_clock_says_how_far_it_can_be_trusted() -> None:
+    answers = [False, True, False]
+    clock = SystemClock(lambda: answers.pop(0))
+    readings = [clock.read() for _ in range(3)]
+    assert [reading.quality for reading in readings] == ["none", "ntp", "estimated"]
+    assert readings[0].mono_ms <= readings[1].mono_ms <= readings[2].mono_ms
+    assert isinstance(is_synchronised(), bool)
+    assert len(boot_id()) == 36
+    text = text_of(readings[0].utc)
+    assert text_of(moment_of(text)) == text
+
+
+def test_waits_grow_to_their_bound_and_jitter_only_shortens() -> None:
+    waits = [backoff_s(n, first_s=10, max_s=600, jitter=lambda: 0.0) for n in range(1, 9)]
+    assert waits == [10, 20, 40, 80, 160, 320, 600, 600]
+    assert backoff_s(1, first_s=10, max_s=600, jitter=lambda: 0.9) == 10
+    assert backoff_s(2, first_s=10, max_s=600, jitter=lambda: 1.0) == 10
+
+
+@pytest.mark.integration
+async def test_whole_process_starts_takes_what_was_left_and_stops(
+    broker: Mosquitto, gateway_password_file: Path, tmp_path: Path
+) -> None:
+    """Without a radio: what a former run left in the journal reaches the server."""
+    settings = Settings(
+        "gw-1", tmp_path, mqtt_port=broker.port or 0, password_file=gateway_password_file
+    )
+    home = make_home(settings.database)
+    home.journal.append(dev="ble-c0ffee000001", model="m", characteristic="2A19", raw=b"\x50")
+    home.outbox.close()
+    stop, events = asyncio.Event(), []
+    with serving(broker) as server:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                run(settings, stop=stop, on_event=lambda name, _: events.append(name))
+            )
+            await until(lambda: "stored" in events)
+            with pytest.raises(StorageUnusable, match="Another gateway"):
+                await run(settings, stop=stop)
+            stop.set()
+        await until(lambda: server.status()[-1].reason == "shutdown")
+    assert [name for name in events if name != "journaled"] == ["queued", "puback", "stored"]
+    assert wire.decode_envelope(server.of("backlog", "measurements")[0].payload).v == 1

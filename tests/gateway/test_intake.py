@@ -1,0 +1,123 @@
+"""From journal rows to items: times, failed measurements, what cannot be decoded, batteries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from devices import wire
+from devices.gatt import blood_pressure
+from devices.measurement import Absent
+from gateway.clock import ClockReading
+from gateway.health import Health
+from gateway.intake import best_time
+from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, make_home
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = make_home(tmp_path / "outbox.sqlite3")
+    yield home
+    home.outbox.close()
+
+
+def items(home: Home) -> list[wire.Item]:
+    rows = home.outbox.fresh(now_ms=home.clock.read().mono_ms, limit=99)
+    return [wire.decode_item(row.item) for row in rows]
+
+
+def local(*parts: int) -> datetime:
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001 - a device's local time
+
+
+@pytest.mark.parametrize(
+    ("device_time", "quality", "expected", "how"),
+    [
+        (local(2026, 11, 22, 12, 59), "ntp", NOON - timedelta(minutes=1), "device"),
+        (local(2026, 11, 22, 13, 10), "ntp", NOON + timedelta(minutes=10), "device"),
+        (local(2026, 11, 22, 13, 10, 1), "ntp", NOON, "gateway"),
+        (local(2026, 10, 18, 14), "ntp", NOON - timedelta(days=35), "device"),
+        (local(2026, 10, 18, 13, 59, 59), "ntp", NOON, "gateway"),
+        (local(2019, 12, 31, 23), "ntp", NOON, "gateway"),
+        (local(2027, 1, 20, 13), "none", NOON + timedelta(days=59), "device"),
+        (local(2027, 1, 22, 13), "none", NOON, "estimated"),
+        (None, "ntp", NOON, "gateway"),
+        (None, "estimated", NOON, "estimated"),
+    ],
+)
+def test_best_time(
+    device_time: datetime | None,
+    quality: wire.ClockQuality,
+    expected: datetime,
+    how: str,
+) -> None:
+    reading = ClockReading(NOON, quality, 1)
+    assert best_time(device_time, reading, STOCKHOLM) == (expected, how)
+
+
+def test_repeated_hour_in_autumn_takes_the_meaning_near_the_gateways_clock() -> None:
+    device_time = local(2026, 10, 25, 2, 30)
+    for utc_hour in (0, 1):
+        now = datetime(2026, 10, 25, utc_hour, 31, tzinfo=UTC)
+        moment, _ = best_time(device_time, ClockReading(now, "ntp", 1), STOCKHOLM)
+        assert moment == now - timedelta(minutes=1)
+
+
+def test_no_time_is_filled_from_another(home: Home) -> None:
+    home.measure(150)
+    (item,) = items(home)
+    assert item.dev_t is None
+    assert (item.t, item.tq) == (item.gw_t, "gateway")
+    assert item.gw_q == "ntp"
+    assert item.mono_ms is not None
+
+
+def test_failed_measurement_is_an_event_with_its_bytes(home: Home) -> None:
+    raw = blood_pressure.encode(
+        blood_pressure.BloodPressure(systolic=Absent.NAN, diastolic=Absent.NAN, mean=Absent.NAN)
+    )
+    home.journal.append(dev=CUFF, model="m", characteristic="2A35", raw=raw)
+    assert home.intake.take_all()
+    (item,) = items(home)
+    assert (item.type, item.event, item.raw) == ("event", "measurement_failed", raw.hex())
+    assert wire.fault_of(item) is None
+
+
+@pytest.mark.parametrize(
+    ("characteristic", "raw"), [("2A35", b""), ("2A35", b"\x01\x02"), ("FFFF", b"\x00"), ("x", b"")]
+)
+def test_what_cannot_be_decoded_keeps_its_bytes(
+    home: Home, characteristic: str, raw: bytes
+) -> None:
+    home.journal.append(dev=CUFF, model="m", characteristic=characteristic, raw=raw)
+    home.measure(150)
+    undecodable, value = items(home)
+    assert (undecodable.type, undecodable.char) == ("undecodable", characteristic)
+    assert (undecodable.raw or "") == raw.hex()
+    assert value.type == "value"
+
+
+def test_battery_is_an_item_and_stands_in_the_status(home: Home) -> None:
+    for level in (80, 80, 79):
+        home.journal.append(dev=CUFF, model="m", characteristic="2A19", raw=bytes((level,)))
+    home.intake.take_all()
+    assert [(item.kind, item.flags) for item in items(home)] == [("battery", ())] * 3
+    health = Health(
+        outbox=home.outbox, clock=home.clock.read, radio=None, data=home.outbox.path.parent
+    )
+    status = health.status("online", None)
+    assert [(device.dev, device.battery) for device in status.devices] == [(CUFF, 79)]
+    assert (status.outbox, status.radio.state) == (3, "absent")
+
+
+def test_a_devices_clock_makes_no_item(home: Home) -> None:
+    raw = bytes((0xEA, 0x07, 11, 22, 12, 0, 0))
+    home.journal.append(dev=CUFF, model="m", characteristic="2A08", raw=raw)
+    home.intake.take_all()
+    assert items(home) == []
+    assert home.outbox.counts().journal == 0
