@@ -87,4 +87,4 @@ async def _act(tx: Transaction, found: _Found) -> None:
         if events:
             await alerts.append(tx, found.alert_id, events)
     else:
-        await alerts.extend(tx, found.alert_id, decision)
+        await alerts.change(tx, found.alert_id, [decision])

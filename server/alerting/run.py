@@ -21,6 +21,9 @@ from server.store.errors import StoreError
 
 # How often equipment is judged, and how long a lost notification can go unnoticed.
 TICK_S = 30.0
+# Small enough that a red value waits less than 100 ms for those judged with it (design.md, safety
+# rule 2); measured at 0.4 ms each.
+BATCH_MAX = 200
 # Pause while other engines hold everything that waits.
 BUSY_S = 0.05
 RETRY_FIRST_S = 0.2
@@ -85,7 +88,7 @@ async def drain(database: Database) -> int:
 
 async def _round(database: Database) -> Judged:
     async with database.transaction() as tx:
-        judged = await judge_inbox(tx, now=datetime.now(UTC))
+        judged = await judge_inbox(tx, now=datetime.now(UTC), limit=BATCH_MAX)
     if judged.measurements:
         _log.info(
             "judged",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from uuid import UUID
 
 from alerts.decision import Decided, Decision
 from alerts.engine import Episode, State, evaluate
@@ -80,6 +81,9 @@ class Work:
     units: frozenset[int] = field(default_factory=frozenset)
 
 
+# Decisions that change no alert; they are recorded all the same.
+SILENT = frozenset({Decided.ASK_REPEAT, Decided.SUPPRESS})
+
 Stage = Callable[[Transaction, Work], Awaitable[Work]]
 
 
@@ -99,7 +103,7 @@ async def gather_stage(tx: Transaction, work: Work) -> Work:
         samples[whose[stored.uid]].append(stored.reading())
     earlier: dict[Person, list[Reading]] = {person: [] for person in people}
     for stored in await engine_inbox.earlier(tx, work.claimed, window_s=REPEATS_S):
-        earlier[Person(stored.patient_id, None)].append(stored.reading())
+        earlier.setdefault(Person(stored.patient_id, None), []).append(stored.reading())
     plans = await limits.plans_of(tx, patients, at=work.now)
     episodes = await alerts.episodes_of(tx, patients, gateways)
     concerns = await _concerns(tx, work, patients, gateways)
@@ -147,9 +151,17 @@ async def judge_stage(tx: Transaction, work: Work) -> Work:
 
 
 async def act_stage(tx: Transaction, work: Work) -> Work:
-    """Open, extend and recover alerts."""
-    for verdict in work.verdicts:
-        await _act(tx, verdict)
+    """Open alerts; then extend, raise and recover, together for each alert."""
+    changes: dict[UUID, list[Decision]] = {}
+    for case, decision in ((v.case, v.decision) for v in work.verdicts):
+        if decision.decided is Decided.FIRE:
+            lineage = decision.rule.rule
+            await alerts.fire(tx, NewAlert(case.concern, lineage, decision, case.origins))
+        elif decision.decided not in SILENT:
+            assert decision.alert_id is not None, "what is changed has an id"
+            changes.setdefault(decision.alert_id, []).append(decision)
+    for alert_id, decisions in changes.items():
+        await alerts.change(tx, alert_id, decisions)
     return work
 
 
@@ -168,8 +180,7 @@ async def forget_stage(tx: Transaction, work: Work) -> Work:
 
 async def tell_stage(tx: Transaction, work: Work) -> Work:
     """Wake the lists of the units concerned, at commit."""
-    silent = (Decided.ASK_REPEAT, Decided.SUPPRESS)
-    loud = [v for v in work.verdicts if v.decision.decided not in silent]
+    loud = [v for v in work.verdicts if v.decision.decided not in SILENT]
     units = frozenset(v.case.concern.unit_id for v in loud)
     await alerts.tell(tx, units)
     return replace(work, units=units)
@@ -189,15 +200,3 @@ STAGES: tuple[Stage, ...] = (
 def _person(waiting: Waiting) -> Person:
     gateway_id = waiting.gateway_id if waiting.patient_id is None else None
     return Person(waiting.patient_id, gateway_id)
-
-
-async def _act(tx: Transaction, verdict: Verdict) -> None:
-    case, decision = verdict.case, verdict.decision
-    if decision.decided is Decided.FIRE:
-        await alerts.fire(tx, NewAlert(case.concern, decision.rule.rule, decision, case.origins))
-    elif decision.decided is Decided.EXTEND:
-        assert decision.alert_id is not None, "what is extended has an id"
-        await alerts.extend(tx, decision.alert_id, decision)
-    elif decision.decided is Decided.CLEAR:
-        assert decision.alert_id is not None, "what returns has an id"
-        await alerts.recover(tx, decision.alert_id, decision.decided_at)

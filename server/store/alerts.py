@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import class_row
 
-from alerts.decision import Decision, inputs_of
+from alerts.decision import Decided, Decision, inputs_of
 from alerts.engine import Episode
 from alerts.lifecycle import AlertState, Detail, Event, Happened, fold
 from alerts.rules import Severity
@@ -143,33 +143,36 @@ async def fire(tx: Transaction, new: NewAlert) -> bool:
     if not cursor.rowcount:
         return False
     assert decision.alert_id is not None, "what fires has an id"
-    await _insert_event(
-        tx, decision.alert_id, Event(decision.decided_at, Happened.FIRED, None, detail)
-    )
+    fired = Event(decision.decided_at, Happened.FIRED, None, detail)
+    await _insert_events(tx, decision.alert_id, [fired])
     await _cite(tx, decision.alert_id, decision.evidence, decision.decided_at)
     return True
 
 
-async def extend(tx: Transaction, alert_id: UUID, decision: Decision) -> None:
-    """Add evidence to an open alert, and raise its severity if the decision is worse."""
-    known = await _state(tx, alert_id)
-    newest = max((r.measured_at for r in decision.evidence), default=known.measured_at)
-    is_worse = decision.severity.rank > known.severity.rank
-    happened = Happened.RAISED if is_worse else Happened.EXTENDED
-    await _cite(tx, alert_id, decision.evidence, decision.decided_at)
-    event = Event(decision.decided_at, happened, None, _detail(decision, newest))
-    await append(tx, alert_id, [event])
+async def change(tx: Transaction, alert_id: UUID, decisions: Sequence[Decision]) -> AlertState:
+    """Extend, raise or recover an alert by decisions in their order; return its state.
 
-
-async def recover(tx: Transaction, alert_id: UUID, at: datetime) -> None:
-    """Note that the values have returned. It closes nothing."""
-    await append(tx, alert_id, [Event(at, Happened.RECOVERED)])
+    Recovery closes nothing. A week's backlog is one call: its evidence is written together.
+    """
+    state = await _state(tx, alert_id)
+    severity, newest = state.severity, state.measured_at
+    events: list[Event] = []
+    for decision in decisions:
+        if decision.decided is Decided.CLEAR:
+            events.append(Event(decision.decided_at, Happened.RECOVERED))
+            continue
+        newest = max((newest, *(r.measured_at for r in decision.evidence)))
+        happened = Happened.EXTENDED
+        if decision.severity.rank > severity.rank:
+            happened, severity = Happened.RAISED, decision.severity
+        events.append(Event(decision.decided_at, happened, None, _detail(decision, newest)))
+        await _cite(tx, alert_id, decision.evidence, decision.decided_at)
+    return await append(tx, alert_id, events)
 
 
 async def append(tx: Transaction, alert_id: UUID, events: Iterable[Event]) -> AlertState:
     """Write events, and the row as their fold; return the state."""
-    for event in events:
-        await _insert_event(tx, alert_id, event)
+    await _insert_events(tx, alert_id, events)
     state = await _state(tx, alert_id)
     await tx.execute(
         _UPDATE_ALERT,
@@ -275,28 +278,29 @@ def _detail(decision: Decision, measured_at: datetime) -> Detail:
     )
 
 
-async def _insert_event(tx: Transaction, alert_id: UUID, event: Event) -> None:
-    await tx.execute(
-        "INSERT INTO alert_event (alert_id, at, event, staff_id, detail)"
-        " VALUES (%s, %s, %s, %s, %s::jsonb)",
-        (
-            alert_id,
-            event.at,
-            event.happened.value,
-            event.staff_id,
-            msgspec.json.encode(event.detail).decode(),
-        ),
-    )
+async def _insert_events(tx: Transaction, alert_id: UUID, events: Iterable[Event]) -> None:
+    rows = [
+        (e.at, e.happened.value, e.staff_id, msgspec.json.encode(e.detail).decode(), alert_id)
+        for e in events
+    ]
+    async with tx.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO alert_event (at, event, staff_id, detail, alert_id)"
+            " VALUES (%s, %s, %s, %s::jsonb, %s)",
+            rows,
+        )
 
 
 async def _cite(tx: Transaction, alert_id: UUID, evidence: Sequence[Reading], at: datetime) -> None:
-    for reading in evidence:
-        await tx.execute(
-            "INSERT INTO alert_evidence"
-            " (alert_id, uid, component_id, measured_at, value, added_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (alert_id, reading.uid, reading.component, reading.measured_at, reading.value, at),
-        )
+    rows = [(alert_id, r.uid, r.component, r.measured_at, r.value, at) for r in evidence]
+    if rows:
+        async with tx.cursor() as cursor:
+            await cursor.executemany(
+                "INSERT INTO alert_evidence"
+                " (alert_id, uid, component_id, measured_at, value, added_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                rows,
+            )
 
 
 _LOCK_OPEN = """

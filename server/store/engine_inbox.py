@@ -26,6 +26,8 @@ LOCK_EQUIPMENT = 0x48_45_03
 
 # How many people one transaction takes; the rest is left for other engines.
 PEOPLE_MAX = 200
+# How far waiting measurements are counted: a backlog must not cost each round its whole length.
+COUNT_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,9 @@ async def forget(tx: Transaction, received_seqs: Sequence[int]) -> None:
 
 
 async def count(tx: Transaction) -> int:
-    """Return how many measurements wait, in this transaction's sight."""
-    row = await (await tx.execute("SELECT count(*) FROM engine_inbox")).fetchone()
+    """Return how many measurements wait, in this transaction's sight; counts to COUNT_MAX."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM engine_inbox LIMIT %s) AS waiting"
+    row = await (await tx.execute(query, (COUNT_MAX,))).fetchone()
     assert row is not None, "count always answers"
     return int(row[0])
 
