@@ -7,6 +7,7 @@ not ours are never changed: where the account cannot reach one, another place is
 
 import os
 import pwd
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +67,17 @@ def spawn(command: Sequence[str], account: Account, *, log: IO[bytes]) -> subpro
         group=None if account.is_ours else account.gid,
         extra_groups=None if account.is_ours else (),
     )
+
+
+def ends_with_us(command: Sequence[str], *, signal_name: str = "TERM") -> list[str]:
+    """Return the command so that the kernel ends it when this process dies, however that happens.
+
+    The signal comes when the *thread* that starts it ends: use it from the main thread only.
+    """
+    setpriv = shutil.which("setpriv")  # util-linux, on every Debian
+    if setpriv is None:
+        return list(command)
+    return [setpriv, "--pdeathsig", signal_name, "--", *command]
 
 
 def run_as(

@@ -20,7 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from hemma.account import Account, can_enter, private_folder, service_account, spawn
+from hemma.account import (
+    Account,
+    can_enter,
+    ends_with_us,
+    private_folder,
+    service_account,
+    spawn,
+)
 from hemma.errors import MissingPartError, ServerFailedError, TakenError
 
 LOOPBACK: Final = "127.0.0.1"
@@ -71,7 +78,8 @@ class Broker:
 
     `passwords` maps user name to password; a gateway's user name is its topic name. With `port`
     None, a free one is taken at the first start and kept. Memory is not kept across a restart: the
-    outbox at home is what keeps values (design.md).
+    outbox at home is what keeps values (design.md). With `ends_with_us` it stops when this process
+    is killed.
     """
 
     folder: Path
@@ -79,6 +87,7 @@ class Broker:
     port: int | None = None
     access_list: Path = ACCESS_LIST
     account: Account = field(default_factory=service_account)
+    ends_with_us: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -144,6 +153,8 @@ class Broker:
         self._write_files(port)
         with self._log.open("wb") as log:
             command = [program, "-c", str(self.folder / "mosquitto.conf")]
+            if self.ends_with_us:
+                command = ends_with_us(command)
             self._process = process = spawn(command, self.account, log=log)
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline_s:

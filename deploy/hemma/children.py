@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hemma.account import ends_with_us
 from hemma.errors import ServerFailedError
 
 STOP_TIMEOUT_S: Final = 12.0  # a role stops within 10 s; then it is killed
@@ -73,14 +73,3 @@ async def start_child(
             limit=LINE_MAX_BYTES,
         )
     return Child(name, process, log)
-
-
-def ends_with_us(command: Sequence[str]) -> list[str]:
-    """Return the command so that the kernel ends it when this process dies, however that happens.
-
-    The signal comes when the *thread* that starts it ends: use it from the main thread only.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return list(command)
-    return [setpriv, "--pdeathsig", "TERM", "--", *command]

@@ -27,7 +27,15 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
 
-from hemma.account import Account, can_enter, private_folder, run_as, service_account, spawn
+from hemma.account import (
+    Account,
+    can_enter,
+    ends_with_us,
+    private_folder,
+    run_as,
+    service_account,
+    spawn,
+)
 from hemma.errors import MissingPartError, ServerFailedError, TakenError
 
 OLDEST_MAJOR: Final = 15  # design.md: the plain tier is PostgreSQL 15 or later
@@ -167,13 +175,14 @@ class Cluster:
 
     `settings` are added to the server's configuration file when the cluster is first made. The
     folder is made if missing, kept afterwards, and can be started again. With an installation in a
-    tree, the folder must lie in the tree.
+    tree, the folder must lie in the tree. With `ends_with_us` it stops when this process is killed.
     """
 
     installation: Installation
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     account: Account = field(default_factory=service_account)
+    ends_with_us: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _sockets: Path | None = field(default=None, init=False)
 
@@ -290,10 +299,11 @@ class Cluster:
 
     def _server_command(self) -> list[str]:
         sockets = self._inside(self._sockets) if self._sockets else ""
-        return self.installation.command(
+        line = self.installation.command(
             "postgres", "-D", self._inside(self._data), "-k", sockets,
             "-c", "unix_socket_permissions=0700", "-p", "5432",
         )  # fmt: skip
+        return ends_with_us(line, signal_name="INT") if self.ends_with_us else line
 
     def _socket_folder(self) -> Path:
         """Return a closed folder whose path leaves room for the socket's name."""

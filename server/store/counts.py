@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.store.database import Transaction
 
 COUNTED = (
@@ -17,3 +19,16 @@ async def row_counts(tx: Transaction) -> dict[str, int]:
     row = await (await tx.execute(f"SELECT {', '.join(parts)}")).fetchone()
     assert row is not None, "one row of counts"
     return dict(zip((*COUNTED, "unassigned"), row, strict=True))
+
+
+async def copies_of(tx: Transaction, uids: Sequence[str]) -> dict[str, int]:
+    """Return how many measurements carry each of these uids (32 hex digits): 1 for what was kept
+    once, 0 for what is not there.
+    """
+    cursor = await tx.execute(
+        "SELECT replace(wanted.uid::text, '-', ''), count(m.uid)"
+        " FROM unnest(%s::uuid[]) AS wanted (uid) LEFT JOIN measurement m ON m.uid = wanted.uid"
+        " GROUP BY wanted.uid",
+        (list(dict.fromkeys(uids)),),
+    )
+    return dict(await cursor.fetchall())
