@@ -3,8 +3,8 @@
 The order is the contract with the devices (some answer any other with an error):
 
 1. bond, where the profile demands it;
-2. read the device's clock and note how wrong it is, *before* correcting it: what it kept until
-   now carries the wrong time;
+2. read the device's clock, keep it where it is wrong, and note by how much, *before* correcting
+   it: what the device kept until now carries the wrong time;
 3. correct the clock;
 4. read what is read once a link (battery);
 5. subscribe, then wait: the device sends what it has and hangs up itself.
@@ -28,6 +28,9 @@ from enum import StrEnum
 from devices.errors import DecodeError
 from devices.gatt import date_time
 from devices.profiles.profile import Profile
+
+CLOCK_RIGHT_S = 2.0
+"""A device's clock counts whole seconds; nearer than this it is called right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,10 @@ class Conversation:
             # A clock that answers nonsense is set like any other; there is no offset to note.
             return ()
         offset_s = None if told is None else (told - now.local).total_seconds()
-        return (NoteClock(offset_s),)
+        if offset_s is not None and abs(offset_s) < CLOCK_RIGHT_S:
+            return (NoteClock(offset_s),)
+        # Beside the values that follow, this is what tells later how wrong their times are.
+        return (Keep(event.characteristic, event.raw), NoteClock(offset_s))
 
     def _heard(self, event: Notified, now: Moment) -> tuple[Command, ...]:
         self._heard_s = now.mono_s

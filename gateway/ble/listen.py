@@ -38,6 +38,8 @@ REST_MAX_S = 30.0
 so that a cuff once out of reach is not left waiting. No jitter: this radio has one user."""
 RADIO_RETRY_FIRST_S = 1.0
 RADIO_RETRY_MAX_S = 30.0
+PAIRED_AGE_MAX_S = 1.0
+"""Hundreds of advertisements a second come in where people live close; each is looked up."""
 JUDGE_EVERY_S = 5.0
 SCANNER_STOP_MAX_S = 5.0
 
@@ -59,22 +61,31 @@ class _Room:
     sightings: dict[str, tuple[float, BLEDevice]] = field(default_factory=dict)
     rests: dict[str, _Rest] = field(default_factory=dict)
     something: asyncio.Event = field(default_factory=asyncio.Event)
+    _known: dict[str, PairedDevice] = field(default_factory=dict)
+    _asked_s: float = float("-inf")
 
     def now_s(self) -> float:
         return self.clock().mono_ms / 1000
+
+    def known(self, now_s: float) -> dict[str, PairedDevice]:
+        """The paired devices by address; asked for anew when what is known is a second old."""
+        if now_s - self._asked_s >= PAIRED_AGE_MAX_S:
+            self._asked_s = now_s
+            self._known = {device.address.upper(): device for device in self.paired()}
+        return self._known
 
     def on_advertisement(self, device: BLEDevice, _data: AdvertisementData) -> None:
         now_s = self.now_s()
         self.health.heard(now_s)
         address = device.address.upper()
-        if any(known.address.upper() == address for known in self.paired()):
+        if address in self.known(now_s):
             self.sightings[address] = (now_s, device)
             self.something.set()
 
     def choose(self) -> tuple[PairedDevice, BLEDevice] | None:
         """The paired device, heard lately and not resting, that was served longest ago."""
         now_s = self.now_s()
-        known = {device.address.upper(): device for device in self.paired()}
+        known = self.known(now_s)
         self.sightings = {
             address: sighting
             for address, sighting in self.sightings.items()
@@ -126,9 +137,10 @@ async def listen(
 ) -> None:
     """Run until cancelled; then hang up and stop scanning first.
 
-    ``paired`` is asked at every advertisement, so a device enrolled meanwhile is served at once.
-    ``journal`` keeps each raw value before the device may forget it. ``zone`` is the home's, for
-    the devices' clocks; default Sweden's. Raises nothing that a radio, a bus or a device can cause.
+    ``paired`` is asked every second while something advertises, so that a device enrolled meanwhile
+    is served. ``journal`` keeps each raw value before the device may forget it. ``zone`` is the
+    home's, for the devices' clocks; default Sweden's. Raises nothing that a radio, a bus or a
+    device can cause.
     """
     room = _Room(paired, clock, health)
     home_zone = zone or ZoneInfo("Europe/Stockholm")

@@ -61,6 +61,7 @@ def test_a_bonding_cuff_is_touched_in_one_order_only() -> None:
     assert run(conversation, Connected(ALL, bonded=False)) == [Pair()]
     assert run(conversation, Paired(ok=True)) == [ReadValue("2A08")]
     assert run(conversation, Read("2A08", AHEAD_RAW)) == [
+        Keep("2A08", AHEAD_RAW),
         NoteClock(300.0),
         WriteValue("2A08", NOW_RAW),
     ]
@@ -99,8 +100,9 @@ def test_the_clock_written_is_the_time_when_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("raw", "noted"),
     [
-        (AHEAD_RAW, [NoteClock(300.0)]),
-        (bytes(7), [NoteClock(None)]),
+        (AHEAD_RAW, [Keep("2A08", AHEAD_RAW), NoteClock(300.0)]),
+        (bytes(7), [Keep("2A08", bytes(7)), NoteClock(None)]),
+        (NOW_RAW, [NoteClock(0.0)]),
         (b"\x00", []),
         (None, []),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -267,6 +268,7 @@ async def test_fifty_sessions_leave_neither_tasks_nor_memory_behind() -> None:
     before = len(asyncio.all_tasks())
     async with VirtualHome(window_s=5) as home:
         cuff = home.devices["cuff"]
+        cuff.design = replace(cuff.design, hang_up_after_s=0.0)
 
         async def sessions(count: int) -> int:
             for _ in range(count):

@@ -35,6 +35,8 @@ async def test_a_value_goes_from_the_cuff_to_the_journal() -> None:
         measurement = blood_pressure.decode(raw)
         assert [sample.value for sample in measurement.samples] == [148.0, 86.0, 107.0, 71.0]
         assert measurement.device_time == before, "the value carries the clock from before"
+        kept = [row.characteristic for row in gateway.journal.rows]
+        assert kept == ["2A08", "2A19", "2A35"], "a wrong clock is kept beside the value"
         assert gateway.journal.values("2A19") == [bytes((cuff.battery_percent,))]
         assert await cuff.is_bonded()
         assert abs(cuff.clock_offset) < timedelta(seconds=2), "the clock was set"
@@ -134,6 +136,7 @@ async def test_what_nobody_fetched_is_sent_at_the_next_link() -> None:
         assert not (await cuff.measure(PRESSURE)).delivered
         assert not (await cuff.measure({**PRESSURE, "systolic": 150})).delivered
         gateway.pair(cuff)
+        cuff.window_s = 5.0
         assert (await cuff.measure({**PRESSURE, "systolic": 152})).delivered
         decoded = [blood_pressure.decode(raw) for raw in gateway.journal.values("2A35")]
         assert [one.samples[0].value for one in decoded] == [148.0, 150.0, 152.0]
