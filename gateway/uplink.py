@@ -53,7 +53,7 @@ log = structlog.get_logger("gateway.uplink")
 FRESH_WINDOW = 16
 BACKLOG_WINDOW = 4
 STATUS_INTERVAL_S = 3600.0
-STATUS_LOOK_S = 10.0
+STATUS_LOOK_S = 5.0
 # A connection that lasted so long was a good one: waiting starts from the beginning after it.
 STABLE_S = 60.0
 # mosquitto 2.0 closes a session that is taken over without saying so (reason 0x8E); three
@@ -92,6 +92,7 @@ class _Flight:
     """Whether a row went again for want of an ack since the last ack."""
     status: wire.Status | None = None
     status_ms: int = 0
+    looked_ms: int = 0
     log_ms: list[int] = field(default_factory=list)
 
 
@@ -316,6 +317,9 @@ class Uplink:
 
     def _report_status(self, link: Link) -> None:
         flight, now_ms = self._flight, self._now_ms()
+        if flight.status is not None and now_ms - flight.looked_ms < STATUS_LOOK_S * 1000:
+            return
+        flight.looked_ms = now_ms
         status = self._status.status("online", None)
         is_due = now_ms - flight.status_ms >= STATUS_INTERVAL_S * 1000
         if flight.status is None or is_due or _has_changed(flight.status, status):
@@ -346,7 +350,10 @@ class Uplink:
         if due_ms is None:
             return STATUS_LOOK_S
         # A due row that could not go (window full, backlog paused) is looked at again shortly.
-        return min(STATUS_LOOK_S, max(0.25, (due_ms - self._now_ms()) / 1000))
+        return min(
+            STATUS_LOOK_S,
+            max(1.0 if due_ms <= self._now_ms() else 0.0, (due_ms - self._now_ms()) / 1000),
+        )
 
 
 def _has_changed(before: wire.Status, now: wire.Status) -> bool:

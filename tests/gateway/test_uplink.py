@@ -80,7 +80,7 @@ async def test_status_speaks_up_on_change_and_every_hour(broker: Mosquitto, home
         async with uplinked(home, as_gateway(broker)):
             await until(lambda: len(server.status()) == 1)
             home.clock.quality = "estimated"
-            home.bell.set()
+            home.push(6)
             await until(lambda: len(server.status()) == 2)
             home.push(3601)
             await until(lambda: len(server.status()) == 3)
