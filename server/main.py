@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -60,8 +61,12 @@ class Pause:
 
 def run_role(name: str, settings: Settings) -> None:
     """Run one role until SIGTERM, SIGINT or the supervisor's end."""
-    role: Callable[[Settings, asyncio.Event], Awaitable[None]]
-    role = importlib.import_module(ROLES[name]).run
+    role: Callable[..., Awaitable[None]]
+    module = importlib.import_module(ROLES[name])
+    role = module.run
+    if name == "web":
+        # Pages and interface are siblings and may not import each other: they are joined here.
+        role = partial(module.run, api=importlib.import_module("server.api.router").build)
     structlog.contextvars.bind_contextvars(role=name)
     asyncio.run(_until_stopped(lambda stop: role(settings, stop)))
 

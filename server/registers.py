@@ -115,6 +115,11 @@ def unit_gateway(
     answer({"id": inside(work)}, f"{name} belongs to {unit}.", as_json=as_json)
 
 
+@user_app.callback()
+def user() -> None:
+    """Local accounts of staff."""
+
+
 @user_app.command("add")
 def user_add(
     login: Annotated[str, typer.Argument(help="What the person types to log in.")],
