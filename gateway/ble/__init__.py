@@ -3,11 +3,11 @@
 Reading order: ``radio`` (which bleak backend), ``health`` (what the radio's state is), ``session``
 (one link with one device), ``listen`` (scan, choose, link, again).
 
-What is particular to BlueZ has its own place beside this and is not here: the pairing agent
-(without one even "just works" pairing fails there) and the subscription made before the link,
-without which a bonded cuff's first value is confirmed and lost. Three seams take them up:
-``radio.Radio`` chooses the backend, ``session.converse`` is given the link's events and may be fed
-values that arrived before it subscribed, and ``listen``'s ``journal`` takes such values from any
-caller. A device is bonded only when it is among the paired ones, so an agent has the same list to
-refuse strangers by.
+What is particular to BlueZ is not here: a pairing agent (without one even "just works" pairing
+fails there) and a subscription made before the link (without it a bonded cuff's first value is
+confirmed and lost). They fit beside this without changing it: the agent refuses by the same
+``paired`` list that ``listen`` takes; the early subscription writes to the same ``Journal`` as
+``session`` does, before anything else; ``Radio`` chooses the backend; what a link needs beforehand
+goes around ``session.converse``. No bond is ever made anew in silence: a device that forgot its
+bond fails, ever less often, until a person pairs it again.
 """
