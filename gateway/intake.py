@@ -21,12 +21,14 @@ from gateway.clock import ClockReading
 from gateway.errors import StorageFull
 from gateway.identity import Record
 from gateway.outbox import Outbox
-from gateway.rows import Draft, JournalRow
+from gateway.rows import Draft, JournalRow, Told
 
 log = structlog.get_logger("gateway.intake")
 
 BATCH_ROWS = 50
 RETRY_FULL_S = 30.0
+# A device's clock is read, set and its values fetched within one link; links last a minute at most.
+PAIR_MAX_MS = 120_000
 BATTERY = "battery"
 WHY_MAX_CHARACTERS = 500
 UNNUMBERED = "0" * 32
@@ -40,34 +42,37 @@ BEHIND_MAX = timedelta(days=35)
 
 
 def best_time(
-    device_time: datetime | None, reading: ClockReading, zone: tzinfo
+    device_time: datetime | None,
+    reading: ClockReading,
+    zone: tzinfo,
+    ahead_ms: int | None = None,
 ) -> tuple[datetime, wire.TimeQuality]:
     """Return the best estimate of when it was measured, in UTC, and how it is known.
 
     ``device_time`` is local to ``zone`` and believed only where it is near the gateway's clock;
     of the two meanings of an hour repeated in autumn the one nearer to that clock is taken.
+    ``ahead_ms`` is how far ahead the device's clock was when both clocks were read in this link: by
+    that it is corrected, whatever it says.
     """
+    if device_time is not None and ahead_ms is not None:
+        claim = _claim(device_time - timedelta(milliseconds=ahead_ms), reading, zone)
+        if -BEHIND_MAX <= claim - reading.utc <= AHEAD_MAX:
+            return claim, "estimated" if reading.quality == "none" else "corrected"
     if device_time is not None and device_time.year >= wire.DEVICE_YEAR_MIN:
-        claims = [device_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
-        claim = min(claims, key=lambda moment: abs(moment - reading.utc))
+        claim = _claim(device_time, reading, zone)
         ahead_max = AHEAD_OF_UNSET_MAX if reading.quality == "none" else AHEAD_MAX
         if -BEHIND_MAX <= claim - reading.utc <= ahead_max:
             return claim, "device"
     return reading.utc, "gateway" if reading.quality == "ntp" else "estimated"
 
 
-def drafts_of(row: JournalRow, zone: tzinfo) -> tuple[Draft, ...]:
-    """Return the items that a journal row holds; none where it told only a field of the device."""
-    try:
-        decoded = decode(row.characteristic, row.raw)
-    except DecodeError as error:
-        return (_undecodable(row, f"{error.reason}: {error.detail}"),)
-    if isinstance(decoded, Fields):
-        return ()
-    return tuple(
-        _draft(row, measurement, index, zone)
-        for index, measurement in enumerate(decoded.measurements)
-    )
+def clock_ahead_ms(fields: Fields, reading: ClockReading, zone: tzinfo) -> int | None:
+    """Return how far the device's clock in ``fields`` is ahead of the gateway's, if it is one."""
+    told = fields.fields.get("time")
+    if not isinstance(told, str):
+        return None
+    local = reading.utc.astimezone(zone).replace(tzinfo=None)
+    return (datetime.fromisoformat(told) - local) // timedelta(milliseconds=1)
 
 
 def battery_of(draft: Draft) -> int | None:
@@ -124,13 +129,11 @@ class Intake:
         return True
 
     def _take(self, row: JournalRow) -> None:
-        drafts = drafts_of(row, self._zone)
-        levels = [level for draft in drafts if (level := battery_of(draft)) is not None]
-        battery = levels[-1] if levels else None
-        if battery is not None and self._outbox.is_nearly_full():
+        drafts, told = self._read(row)
+        if told.battery_percent is not None and self._outbox.is_nearly_full():
             log.error("low_grade_refused", dev=row.dev, characteristic=row.characteristic)
             drafts = ()
-        for written in self._outbox.settle(row, drafts, battery=battery):
+        for written in self._outbox.settle(row, drafts, told):
             log.info("queued", boot=written.boot, seq=written.seq, repeat=written.is_duplicate)
             self._on_event(
                 "queued",
@@ -145,9 +148,40 @@ class Intake:
             )
         self._uplink_bell.set()
 
+    def _read(self, row: JournalRow) -> tuple[tuple[Draft, ...], Told]:
+        """Return the items that the row holds, and what it tells about the device."""
+        try:
+            decoded = decode(row.characteristic, row.raw)
+        except DecodeError as error:
+            return (_undecodable(row, f"{error.reason}: {error.detail}"),), Told()
+        if isinstance(decoded, Fields):
+            return (), Told(clock_ahead_ms=clock_ahead_ms(decoded, row.reading, self._zone))
+        ahead_ms = self._outbox.clock_ahead_ms(row, within_ms=PAIR_MAX_MS)
+        drafts = tuple(
+            _draft(
+                row,
+                measurement,
+                index,
+                best_time(measurement.device_time, row.reading, self._zone, ahead_ms),
+            )
+            for index, measurement in enumerate(decoded.measurements)
+        )
+        levels = [level for draft in drafts if (level := battery_of(draft)) is not None]
+        return drafts, Told(battery_percent=levels[-1] if levels else None)
 
-def _draft(row: JournalRow, measurement: Measurement, index: int, zone: tzinfo) -> Draft:
-    moment, quality = best_time(measurement.device_time, row.reading, zone)
+
+def _claim(device_time: datetime, reading: ClockReading, zone: tzinfo) -> datetime:
+    claims = [device_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return min(claims, key=lambda moment: abs(moment - reading.utc))
+
+
+def _draft(
+    row: JournalRow,
+    measurement: Measurement,
+    index: int,
+    best: tuple[datetime, wire.TimeQuality],
+) -> Draft:
+    moment, quality = best
     stamp = wire.Stamp(
         t=moment,
         tq=quality,

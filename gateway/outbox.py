@@ -15,7 +15,6 @@ Rules of the file:
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -28,14 +27,17 @@ import structlog
 from devices import wire
 from gateway.boots import next_seq, register_boot
 from gateway.clock import ClockReading, text_of
+from gateway.device_notes import clock_ahead_ms, note_device
 from gateway.errors import StorageFull
 from gateway.identity import count_duplicate, identify, remember
 from gateway.rows import (
+    NOTHING_TOLD,
     OPEN_STATES,
     Counts,
     Draft,
     JournalRow,
     Row,
+    Told,
     Written,
     count_rows,
     journal_row,
@@ -121,21 +123,26 @@ class Outbox:
         return tuple(journal_row(row) for row in rows)
 
     def settle(
-        self, row: JournalRow, drafts: Sequence[Draft], *, battery: int | None = None
+        self, row: JournalRow, drafts: Sequence[Draft], told: Told = NOTHING_TOLD
     ) -> tuple[Written, ...]:
         """Turn a journal row into outbox rows, or into none where it told no measurement.
 
-        The device is remembered as heard, with its ``battery`` in per cent where it told that.
+        The device is remembered as heard, with what it ``told`` about itself.
         """
 
         def write() -> tuple[Written, ...]:
             with self._transaction():
                 rows = tuple(self._write(row.boot, row.reading, draft) for draft in drafts)
-                _note_device(self.connection, row, battery)
+                note_device(self.connection, row, told)
                 self.connection.execute("DELETE FROM journal WHERE id=?", (row.number,))
             return rows
 
         return self._with_room(write)
+
+    def clock_ahead_ms(self, row: JournalRow, *, within_ms: int) -> int | None:
+        """Return how far ahead the device's clock was just before ``row``, None where not known."""
+        with explained(self.path):
+            return clock_ahead_ms(self.connection, row, within_ms=within_ms)
 
     def append(self, draft: Draft, reading: ClockReading) -> Written:
         """Write an item of the gateway's own (an event, a clock item, the home screen's value)."""
@@ -389,14 +396,6 @@ class Outbox:
                 f"UPDATE outbox SET {change} RETURNING boot, seq, uid, type", values
             ).fetchall()
         return tuple(written(row) for row in rows)
-
-
-def _note_device(connection: sqlite3.Connection, row: JournalRow, battery: int | None) -> None:
-    connection.execute(
-        "INSERT INTO device (dev, battery, last_seen) VALUES (?, ?, ?) ON CONFLICT (dev)"
-        " DO UPDATE SET battery=coalesce(excluded.battery, battery), last_seen=excluded.last_seen",
-        (row.dev, battery, text_of(row.reading.utc)),
-    )
 
 
 def _fresh_after_ms(now_ms: int) -> int:

@@ -45,6 +45,17 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a device told about itself: its battery, how far ahead its clock is."""
+
+    battery_percent: int | None = None
+    clock_ahead_ms: int | None = None
+
+
+NOTHING_TOLD = Told()
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What became of a draft: a new row, or the row it already had."""
 

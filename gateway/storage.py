@@ -77,7 +77,11 @@ MIGRATIONS = (
     CREATE TABLE device (
         dev       TEXT PRIMARY KEY,
         battery   INTEGER,
-        last_seen TEXT NOT NULL
+        last_seen TEXT NOT NULL,
+        -- How far ahead of the gateway its clock was when last read, and when that was.
+        clock_ahead_ms INTEGER,
+        clock_boot     TEXT,
+        clock_mono_ms  INTEGER
     ) STRICT;
     CREATE TABLE paired (
         address TEXT PRIMARY KEY,

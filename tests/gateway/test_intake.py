@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devices import wire
-from devices.gatt import blood_pressure
+from devices.gatt import blood_pressure, date_time
 from devices.measurement import Absent
 from gateway.clock import ClockReading
 from gateway.health import Health
@@ -121,3 +121,19 @@ def test_a_devices_clock_makes_no_item(home: Home) -> None:
     home.intake.take_all()
     assert items(home) == []
     assert home.outbox.counts().journal == 0
+
+
+def test_wrong_device_clock_is_corrected_by_the_pair_read_in_the_same_link(home: Home) -> None:
+    now = home.clock.read().utc
+    wrong = now.astimezone(STOCKHOLM).replace(tzinfo=None, microsecond=0) - timedelta(hours=30)
+    home.journal.append(dev=CUFF, model="m", characteristic="2A08", raw=date_time.encode(wrong))
+    home.measure(150, wrong - timedelta(minutes=2))
+    (item,) = items(home)
+    assert item.tq == "corrected"
+    assert item.t is not None
+    assert abs(item.t - (now - timedelta(minutes=2))) < timedelta(seconds=2)
+    assert item.dev_t == wrong - timedelta(minutes=2)
+    # Two minutes later the pair is no longer this link's.
+    home.clock.push(121)
+    home.measure(151, wrong)
+    assert items(home)[1].tq == "device"

@@ -32,7 +32,7 @@ for systolic in (150, 151):
 if victim == "journaled":
     die()
 if victim == "inside_settle":
-    gateway.outbox._note_device = lambda *_: die()
+    gateway.outbox.note_device = lambda *_: die()
 home.intake.take_all()
 if victim == "settled":
     die()
