@@ -53,8 +53,7 @@ T = TypeVar("T")
 log = structlog.get_logger("gateway.outbox")
 
 KEPT_AFTER_ACK = timedelta(days=wire.RESEND_DAYS_MAX)
-# Of the quota. What is kept free above is for marking and acknowledging the rows that are there:
-# measured, an update needs pages too, and without them a full outbox could never drain.
+# Of the quota. The rest is for marking rows that are there: measured, an update needs pages too.
 LOW_GRADE_SHARE = 0.75
 ROW_SHARE = 0.85
 ROOM_ROWS = 200
@@ -90,16 +89,8 @@ class Outbox:
 
         Raises StorageFull at the quota after acknowledged rows have made what room they could.
         """
-        values = (
-            self.boot,
-            dev,
-            model,
-            characteristic,
-            raw,
-            text_of(reading.utc),
-            reading.quality,
-            reading.mono_ms,
-        )
+        when = (text_of(reading.utc), reading.quality, reading.mono_ms)
+        values = (self.boot, dev, model, characteristic, raw, *when)
         return self._with_room(lambda: self._insert_journal(values))
 
     def _insert_journal(self, values: tuple[object, ...]) -> int:
