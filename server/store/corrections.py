@@ -126,6 +126,9 @@ WITH wrong AS (
     DELETE FROM measurement m USING boot_clock c
     WHERE m.boot = ANY(%(boots)s::uuid[]) AND c.boot = m.boot AND c.gateway_id = m.gateway_id
       AND m.measured_how = 'estimated' AND m.mono_ms IS NOT NULL
+      -- What no boot can last, and what no calendar holds, is not corrected but stays estimated.
+      AND abs(c.mono_ms - m.mono_ms) < 100::bigint * 366 * 86400000
+      AND m.measured_at < TIMESTAMPTZ '3000-01-01Z' AND c.utc < TIMESTAMPTZ '3000-01-01Z'
     RETURNING m.*, c.utc - (c.mono_ms - m.mono_ms) * INTERVAL '1 millisecond' AS true_time
 ), moved AS (
     SELECT w.*, w.measured_at + (w.true_time - coalesce(w.gateway_time, w.measured_at)) AS new_at,

@@ -102,7 +102,8 @@ def pressure(seq: int, *, at: datetime = NOON, systolic: float = 128.0, **change
     return msgspec.structs.replace(item, **changes)
 
 
-def rows(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
-    """Run one query and return its rows."""
+def rows(url: str, query: str, *values: object, fetch: bool = True) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows."""
     with psycopg.connect(url) as db:
-        return db.execute(query, values).fetchall()
+        cursor = db.execute(query, values)
+        return cursor.fetchall() if fetch else []

@@ -248,6 +248,17 @@ async def test_a_clock_item_corrects_the_boot_and_keeps_the_original(
         assert rows(database_url, query) == [(home.patient, NOON - timedelta(minutes=1))], table
 
 
+async def test_an_impossible_clock_item_harms_nothing(
+    database: Database, home: Home, database_url: str
+) -> None:
+    estimated: dict[str, Any] = {"tq": "estimated", "dev_t": None}
+    await store(database, home, pressure(1, **estimated))
+    await store(database, home, clock(9, mono_ms=2**63 - 1, utc=NOON))
+    await store(database, home, pressure(2, **estimated))
+    query = "SELECT measured_at, measured_how FROM measurement"
+    assert rows(database_url, query) == [(NOON, "estimated")] * 2
+
+
 async def test_a_clock_item_leaves_other_values_alone(
     database: Database, home: Home, database_url: str
 ) -> None:
