@@ -5,6 +5,7 @@ account that Debian made for the database, or as `nobody`; otherwise as ourselve
 not ours are never changed: where the account cannot reach one, another place is used.
 """
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -12,7 +13,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+FALLBACK_FOLDERS: Final = Path("/var/lib/hemma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,20 @@ def run_as(
 def can_enter(account: Account, folder: Path) -> bool:
     """Return whether `account` may look up names in `folder`."""
     return run_as(["/usr/bin/test", "-x", str(folder)], account).returncode == 0
+
+
+def reachable(folder: Path, account: Account) -> Path:
+    """Return `folder`, or another one where `account` cannot reach it, say in root's home.
+
+    The other one is always the same for the same `folder`, so what is kept there is found again.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if can_enter(account, folder.parent):
+        return folder
+    FALLBACK_FOLDERS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return FALLBACK_FOLDERS / f"{folder.name}-{name}"
 
 
 def private_folder(folder: Path, account: Account) -> None:

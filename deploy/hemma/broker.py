@@ -22,9 +22,9 @@ from typing import Final, Self
 
 from hemma.account import (
     Account,
-    can_enter,
     ends_with_us,
     private_folder,
+    reachable,
     service_account,
     spawn,
 )
@@ -90,6 +90,9 @@ class Broker:
     ends_with_us: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        self.folder = reachable(self.folder, self.account)
+
     def start(self) -> None:
         """Start the broker and wait until it answers.
 
@@ -98,8 +101,6 @@ class Broker:
         """
         program = mosquitto_program()
         private_folder(self.folder, self.account)
-        if not can_enter(self.account, self.folder):
-            raise PermissionError(f"{self.account.name} cannot reach {self.folder}")
         tries = 1 if self.port else PORT_TRIES
         for attempt in range(tries):
             port = self.port or free_port()

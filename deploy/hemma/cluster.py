@@ -29,9 +29,9 @@ from urllib.parse import quote
 
 from hemma.account import (
     Account,
-    can_enter,
     ends_with_us,
     private_folder,
+    reachable,
     run_as,
     service_account,
     spawn,
@@ -49,7 +49,6 @@ POLL_INTERVAL_S: Final = 0.05
 LOG_TAIL_LINES: Final = 25
 NOBODY: Final = 65534
 COPIES: Final = Path("/var/cache/hemma")
-FALLBACK_FOLDERS: Final = Path("/var/lib/hemma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +186,7 @@ class Cluster:
     _sockets: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.folder = self.folder.absolute()
-        if not self.folder.exists() and not self.folder.parent.exists():
-            self.folder.parent.mkdir(parents=True)
-        if not can_enter(self.account, self.folder.parent):
-            self.folder = _reachable_stand_in(self.folder)
+        self.folder = reachable(self.folder, self.account)
 
     def url(self, database: str = DATABASE) -> str:
         """Return the address of one of the cluster's databases; the server must be started."""
@@ -357,9 +352,3 @@ class Cluster:
         if self._sockets is not None and self._sockets.parent != self.folder:
             shutil.rmtree(self._sockets, ignore_errors=True)
         self._sockets = None
-
-
-def _reachable_stand_in(folder: Path) -> Path:
-    """Return a folder for data whose wanted place, say in root's home, the account cannot reach."""
-    FALLBACK_FOLDERS.mkdir(mode=0o755, parents=True, exist_ok=True)
-    return FALLBACK_FOLDERS / f"cluster-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -32,6 +33,7 @@ from server.store.migrate import migrate
 
 FIRST_VALUE_AFTER_S: Final = 12.0  # an alert must be seen live within half a minute
 VALUE_EVERY_S: Final = (20.0, 45.0)
+TABLE_WIDTH: Final = 84  # a link or a password broken over two lines is of no use
 HOMES_HEARD_EVERY_S: Final = 1_800.0  # contract.md 1: a status at least once an hour
 ROLE_NAMES: Final = {
     "nurse": "sjuksköterska",
@@ -77,7 +79,9 @@ def run_demo(wishes: Wishes) -> int:
     except OSError as error:
         findings.fault = f"{error.strerror or error}: {error.filename or ''}"
     if findings.fault:
-        voice.console.print(f"hemma demo: {findings.fault}", style="red", markup=False)
+        voice.console.print(
+            f"hemma demo: {findings.fault}", style="red", markup=False, soft_wrap=True
+        )
     if not wishes.check:
         return 1 if findings.fault else 0
     print(findings.report(time.monotonic() - voice.begun_s), flush=True)
@@ -163,9 +167,8 @@ async def _run(folder: Path, wishes: Wishes, voice: Voice, findings: Findings) -
         raise TakenError(f"{folder} holds an earlier demo; --check needs a new folder.")
     async with open_house(folder, choose(os.environ), say=voice) as house:
         passwords = await _people(house, known, voice)
-        await house.start_server()
+        await asyncio.gather(house.start_server(), house.start_home())
         voice("server: ingest, engine, notify, web")
-        await house.start_home()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(house.the_home.listen(), name="home"),
@@ -222,13 +225,20 @@ def _progress(console: Console) -> Iterator[Callable[[float], None]]:
 
 async def _show(house: House, wishes: Wishes, passwords: dict[str, str], console: Console) -> None:
     """Print who may log in where, and let values arrive until told to stop."""
-    table = Table(title="DEMO – invented people, this machine only", title_style="bold red")
+    table = Table(
+        title="DEMO – invented people, this machine only",
+        title_style="bold red",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+    )
     for heading in ("role", "link", "user", "password"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     for one in LOGINS:
         link = house.base_url + one.start_page
         table.add_row(ROLE_NAMES[one.role], link, one.login, passwords[one.login])
     output = Console(file=sys.stdout)
+    output.width = max(output.width, TABLE_WIDTH)
     output.print(table)
     output.print("An alert arrives within half a minute. Ctrl-C stops everything.")
     if wishes.keep:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +44,6 @@ class House:
     home: Home | None = None
     cluster: Cluster | None = None
     _away: bool = False
-    _back: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def base_url(self) -> str:
@@ -65,7 +64,6 @@ class House:
         child = await start_child("The server", command, environment=self.environment, log=log)
         self.server = child
         self._away = False
-        self._back.set()
         async with httpx.AsyncClient(base_url=self.base_url, trust_env=False) as client:
 
             async def answers() -> bool:
@@ -75,15 +73,13 @@ class House:
 
             deadline_s = asyncio.get_running_loop().time() + SERVER_TIMEOUT_S
             while not (await answers() and _ingest_connections(log) > heard_before):
-                if child.process.returncode is not None:
-                    raise child.died()
+                self.ensure_alive()
                 if asyncio.get_running_loop().time() > deadline_s:
                     raise ServerFailedError("The server did not answer in time", child.log_tail())
                 await asyncio.sleep(POLL_INTERVAL_S)
 
     async def stop_server(self) -> None:
         """Stop the server's roles; values wait in the home's outbox meanwhile."""
-        self._back.clear()
         self._away = True
         if self.server is not None:
             await self.server.stop()
@@ -106,15 +102,17 @@ class House:
     async def watch(self) -> None:
         """Run until something that should run has died; raises ServerFailedError then."""
         while True:
-            self.broker.ensure_alive()
-            if self.cluster is not None:
-                self.cluster.ensure_alive()
-            if self._away:
-                await self._back.wait()
-            ended = self.server is not None and self.server.process.returncode is not None
-            if self.server is not None and ended and not self._away:
-                raise self.server.died()
+            self.ensure_alive()
             await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def ensure_alive(self) -> None:
+        """Raise ServerFailedError when something that should run has died."""
+        self.broker.ensure_alive()
+        if self.cluster is not None:
+            self.cluster.ensure_alive()
+        server = None if self._away else self.server
+        if server is not None and server.process.returncode is not None:
+            raise server.died()
 
     async def stop(self) -> None:
         """Stop home and server, in that order."""
