@@ -1,3 +1,3 @@
 """Fixtures that all tests share: private servers, and nothing that hides a missing one."""
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_mosquitto"]
+pytest_plugins = ["tests.fix_postgres", "tests.fix_mosquitto", "tests.server.fix_ward"]

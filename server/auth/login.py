@@ -7,6 +7,7 @@ logins take the same road.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,5 +83,5 @@ async def _reserve(tx: Transaction, login: str, address: str, *, at: datetime) -
     failed = await people.failures(tx, login=login, address=address, since=at - WINDOW)
     if len(failed) >= FAILURES_MAX:
         free_at = failed[FAILURES_MAX - 1] + WINDOW
-        raise RateLimited(max(1, int((free_at - at).total_seconds()) + 1))
+        raise RateLimited(max(1, math.ceil((free_at - at).total_seconds())))
     return await people.reserve_attempt(tx, login=login, address=address, at=at)

@@ -118,6 +118,14 @@ async def staff_by_login(tx: Transaction, login: str) -> Staff | None:
         return await cursor.fetchone()
 
 
+async def count_staff(tx: Transaction) -> int:
+    """Return how many accounts there are.
+
+    The cheapest question that a migrated database answers.
+    """
+    return await _id(tx, "SELECT count(*) FROM staff", ())
+
+
 async def assignments_of(tx: Transaction, staff_id: int) -> list[Assignment]:
     """Return a person's assignments, by unit and role."""
     async with tx.cursor(row_factory=class_row(Assignment)) as cursor:

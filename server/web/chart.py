@@ -3,7 +3,7 @@
 What it promises a nurse:
 
 - a line joins two values only when no more than the patient's usual interval lies between them;
-- days without values are hatched and say so, so that missing never looks like normal;
+- a day or more without values is hatched and says so, so that missing never looks like normal;
 - limits are lines named at the right edge, where the newest values are;
 - an alert is a shape with its own title, never a colour alone;
 - no style attribute and no script, so that it lives under a strict content security policy.
@@ -24,7 +24,8 @@ from itertools import pairwise
 SITTING = timedelta(hours=1)
 # Late by half its usual interval is still usual; a missed one is not.
 INTERVAL_SLACK = 1.5
-INTERVAL_MIN = timedelta(hours=18)
+# A hatch means at least a day without values; a shorter hole only breaks the line.
+HATCH_MIN = timedelta(hours=36)
 LABEL_HEIGHT = 14.0
 
 
@@ -101,7 +102,7 @@ def usual_interval(times: Sequence[datetime]) -> timedelta:
 
 def gaps(times: Sequence[datetime], *, since: datetime, until: datetime) -> list[Gap]:
     """Return the holes in [since, until], before the first and after the last value too."""
-    longest = max(usual_interval(times) * INTERVAL_SLACK, INTERVAL_MIN)
+    longest = usual_interval(times) * INTERVAL_SLACK
     edges = [since, *times, until]
     return [Gap(a, b) for a, b in pairwise(edges) if b - a > longest]
 
@@ -172,9 +173,10 @@ def _frame(chart: Chart, width: int) -> _Frame:
     is_narrow = width < 600
     return _Frame(
         width=width,
-        height=250 if is_narrow else 300,
+        height=250 if is_narrow else 320,
         left=34,
-        right=(84 if is_narrow else 128) if chart.limits else 14,
+        # The same with and without limits, so that charts above each other share their days.
+        right=106 if is_narrow else 128,
         top=12,
         bottom=28,
         since=chart.since,
@@ -187,6 +189,8 @@ def _frame(chart: Chart, width: int) -> _Frame:
 def _hole_bands(holes: Sequence[Gap], frame: _Frame, words: Words, key: str) -> list[str]:
     parts = []
     for hole in holes:
+        if hole.until - hole.since < HATCH_MIN:
+            continue
         left, right = frame.x(hole.since), frame.x(hole.until)
         parts.append(
             f'<rect class="gap" x="{left:g}" y="{frame.top:g}" width="{right - left:.1f}" '

@@ -5,6 +5,7 @@ RFC 9457 gives the API's shape: type, title, status, detail.
 
 from __future__ import annotations
 
+from traceback import extract_tb
 from urllib.parse import quote
 
 import structlog
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from server.auth.errors import Conflicting, NotLoggedIn, RateLimited, Refused
 from server.store.access_log import Reason
-from server.store.errors import DatabaseUnavailable
+from server.store.errors import DatabaseUnavailable, SchemaMissing
 from server.web.site import redirect, site_of
 from server.web.words import Words
 
@@ -30,6 +31,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DatabaseUnavailable, _away)
+    app.add_exception_handler(SchemaMissing, _away)
     app.add_exception_handler(Exception, _broken)
 
 
@@ -67,7 +69,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    LOG.warning("database_away", path=_route(request))
+    LOG.warning("database_away", route=_route(request))
     answer = _answer(request, 503, None)
     answer.headers["Retry-After"] = "5"
     return answer
@@ -75,7 +77,8 @@ async def _away(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     # The route and the kind of error only: a message may quote a value or a name.
-    LOG.error("request_broken", path=_route(request), error=type(error).__name__)
+    where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-5:]]
+    LOG.error("request_broken", route=_route(request), error=type(error).__name__, where=where)
     return _answer(request, 500, None)
 
 

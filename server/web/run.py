@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -16,8 +18,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.settings import Settings
+from server.store import people
 from server.store.database import Database
-from server.store.errors import DatabaseUnavailable
+from server.store.errors import DatabaseUnavailable, SchemaMissing
 from server.web.app import MakeApi, create_app
 
 LOG = structlog.get_logger()
@@ -59,7 +62,14 @@ class Counted:
                 self._figures.answers.labels(route, str(message["status"])).inc()
             await send(message)
 
-        await self._app(scope, receive, counting if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, counting)
+        except Exception as error:  # noqa: BLE001 - outermost: answered and logged in faults
+            # uvicorn would log the message too, and a driver's message may quote a person's row.
+            LOG.debug("request_broken_answered", error=type(error).__name__)
 
 
 def create_inner(database: Database, figures: Figures) -> Starlette:
@@ -68,9 +78,9 @@ def create_inner(database: Database, figures: Figures) -> Starlette:
     async def readyz(request: Request) -> Response:
         try:
             async with database.transaction() as tx:
-                await tx.execute("SELECT 1 FROM staff LIMIT 1")
-        except DatabaseUnavailable:
-            return PlainTextResponse("database away\n", status_code=503)
+                await people.count_staff(tx)
+        except (DatabaseUnavailable, SchemaMissing):
+            return PlainTextResponse("the database is away or not migrated\n", status_code=503)
         return PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
@@ -126,8 +136,10 @@ def _quiet(app: ASGIApp, host: str, port: int, *, proxy: bool = False) -> uvicor
 class _Server(uvicorn.Server):
     """Leaves the signals to the process: ``server.main`` stops every role in its own order."""
 
-    def install_signal_handlers(self) -> None:
-        """Install none."""
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Capture none."""
+        yield
 
 
 async def _serve(server: uvicorn.Server) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -31,12 +31,17 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One alert in words. ``limit`` says whose limit was passed."""
+    """One alert in words.
+
+    ``what`` is the value and the limit it passed, ``fired`` the rule's text as it fired, which is
+    never written again, ``limit`` whose limit it is.
+    """
 
     id: UUID
     severity: str
     version: int
     what: str
+    fired: str
     why: str
     limit: str
     todo: str
@@ -87,7 +92,8 @@ def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) 
         id=row.id,
         severity=row.severity,
         version=row.version,
-        what=row.text_sv if words.language is Language.SV else row.text_en,
+        what=_what(row, told.evidence, words),
+        fired=row.text_sv if words.language is Language.SV else row.text_en,
         why=row.why,
         limit=_limit(row, words),
         todo=sayings.todo(row.severity, is_technical=is_technical(row), words=words),
@@ -106,7 +112,12 @@ def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) 
     )
 
 
-def cards(rows: Iterable[AlertRow], who: Identity, words: Words) -> tuple[list[Card], list[Card]]:
+def cards(
+    rows: Iterable[AlertRow],
+    evidence: Mapping[UUID, Sequence[EvidenceRow]],
+    who: Identity,
+    words: Words,
+) -> tuple[list[Card], list[Card]]:
     """Return the cards of people and those of equipment, each in the order of their worst alert."""
     people: dict[str, Card] = {}
     technical: dict[str, Card] = {}
@@ -115,7 +126,7 @@ def cards(rows: Iterable[AlertRow], who: Identity, words: Words) -> tuple[list[C
         key = str(row.public_id or row.gateway_name or row.id)
         if key not in group:
             group[key] = _card(key, row, words)
-        group[key].alerts.append(entry(row, who, words))
+        group[key].alerts.append(entry(row, who, words, Told(evidence[row.id])))
     return list(people.values()), list(technical.values())
 
 
@@ -140,6 +151,65 @@ def _card(key: str, row: AlertRow, words: Words) -> Card:
         is_protected=bool(row.protected),
         severity=row.severity,
     )
+
+
+def _what(row: AlertRow, evidence: Sequence[EvidenceRow], words: Words) -> str:
+    """Say the newest value at the alert's level, such as "Övertryck 224 mmHg, över rött 220".
+
+    What is no threshold, or cites nothing, is said as it fired.
+    """
+    rule = row.inputs.get("rule", {})
+    is_high = rule.get("direction") == "high"
+    bounds = {bound["component"]: bound.get(row.severity) for bound in rule.get("bounds", ())}
+    passed = [
+        (sample, bounds[sample.component_id])
+        for sample in evidence
+        if _reaches(sample.value, bounds.get(sample.component_id), is_high=is_high)
+    ]
+    if not passed:
+        return row.text_sv if words.language is Language.SV else row.text_en
+    newest = max(sample.measured_at for sample, _ in passed)
+    return "; ".join(
+        _passing(sample, level, row.severity, is_high=is_high, words=words)
+        for sample, level in passed
+        if sample.measured_at == newest
+    )
+
+
+def level_of(row: AlertRow, sample: EvidenceRow) -> str:
+    """Return the level that one cited sample reached: a red alert may cite yellow values too."""
+    rule = row.inputs.get("rule", {})
+    for bound in rule.get("bounds", ()):
+        is_high = rule.get("direction") == "high"
+        if bound["component"] == sample.component_id:
+            return "red" if _reaches(sample.value, bound.get("red"), is_high=is_high) else "yellow"
+    return row.severity
+
+
+def _reaches(value: float, level: float | None, *, is_high: bool) -> bool:
+    return level is not None and (value >= level if is_high else value <= level)
+
+
+def _passing(
+    sample: EvidenceRow, level: float, severity: str, *, is_high: bool, words: Words
+) -> str:
+    component = sayings.component(sample.component_id)
+    name = sayings.component_name(component, words)
+    said = f"{name} {sayings.quantity(component, sample.value, words)}"
+    limit = words.number(level, component.decimals)
+    values = {"said": said, "limit": limit}
+    if sample.value == level:
+        # A limit is reached at its own value: neither over nor under would be true.
+        if severity == "red":
+            return words.text("%(said)s, på röd gräns", said=said)
+        return words.text("%(said)s, på gul gräns", said=said)
+    said_of = {
+        ("red", True): words.text("%(said)s, över rött %(limit)s", **values),
+        ("red", False): words.text("%(said)s, under rött %(limit)s", **values),
+        ("yellow", True): words.text("%(said)s, över gult %(limit)s", **values),
+        ("yellow", False): words.text("%(said)s, under gult %(limit)s", **values),
+    }
+    return said_of[severity, is_high]
 
 
 def _limit(row: AlertRow, words: Words) -> str:

@@ -59,6 +59,7 @@ class Figure:
     narrow: Markup | None
     wide: Markup | None
     legend: Sequence[tuple[str, str]]
+    has_limits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,9 @@ def _figure(subject: Subject, material: Material, words: Words) -> Figure:
     heading = f"{heading}, {sayings.unit(components[0], words)}"
     points = [p for p in material.points if p.component_id in subject.components]
     legend = [(sayings.component_name(one, words), SHAPES[i]) for i, one in enumerate(components)]
+    has_limits = any(number in material.limits for number in subject.components)
     if not points:
-        return Figure(subject.key, heading, "", None, None, legend)
+        return Figure(subject.key, heading, "", None, None, legend, has_limits)
     drawing = _chart(subject, heading, points, material, words)
     said = _chart_words(components[0].decimals, words)
     narrow, wide = (
@@ -98,7 +100,7 @@ def _figure(subject: Subject, material: Material, words: Words) -> Figure:
         for width in (NARROW_PX, WIDE_PX)
     )
     latest = _latest(subject, points, material.now, words)
-    return Figure(subject.key, heading, latest, narrow, wide, legend)
+    return Figure(subject.key, heading, latest, narrow, wide, legend, has_limits)
 
 
 def _chart(
@@ -137,7 +139,7 @@ def _limits(
         if number not in limits:
             continue
         component = COMPONENTS[number]
-        side_name = {101: words.text("Över"), 102: words.text("Under")}.get(number, "")
+        side_name = {101: words.text("syst"), 102: words.text("diast")}.get(number, "")
         for severity, direction, value in levels_of(limits[number]):
             level = words.text("rött") if severity == "red" else words.text("gult")
             sign = "≥" if direction is Direction.HIGH else "≤"

@@ -23,13 +23,13 @@ from server.store.patients import Patient
 from server.store.series import ValueRow
 from server.store.worklist import AlertRow
 from server.web.nurse import sayings
-from server.web.nurse.cards import Told, entry
+from server.web.nurse.cards import Told, entry, level_of
 from server.web.nurse.figures import COMPONENT_IDS, SHOWN, AlertMark, Material, figures
 from server.web.site import site_of
 from server.web.words import Words
 
 router = APIRouter()
-PAGE_ROWS = 50
+PAGE_ROWS = 30
 PATIENTS_PAGE = 50
 
 
@@ -154,7 +154,9 @@ async def _told(
     evidence = await worklist.evidence_of(visit.tx, visit.reach, ids)
     events = await worklist.events_of(visit.tx, visit.reach, ids)
     marks = [
-        AlertMark(sample, row.severity, row.text_sv if words.language == "sv" else row.text_en)
+        AlertMark(
+            sample, level_of(row, sample), row.text_sv if words.language == "sv" else row.text_en
+        )
         for row in alerts
         for sample in evidence[row.id]
     ]

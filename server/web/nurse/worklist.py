@@ -22,7 +22,7 @@ from server.store.errors import DatabaseUnavailable
 from server.web.faults import conflict_text
 from server.web.live import HEARTBEAT_S, REFRESH_S, next_change
 from server.web.nurse import sayings
-from server.web.nurse.cards import cards, entry, title
+from server.web.nurse.cards import Told, cards, entry, title
 from server.web.site import Site, own_path, redirect, site_of
 from server.web.words import Words
 
@@ -175,7 +175,9 @@ async def _values(request: Request, site: Site, visit: Visit) -> dict[str, Any]:
     rows = await worklist.open_alerts(visit.tx, visit.reach, limit=SHOWN_MAX)
     total = await worklist.count_open(visit.tx, visit.reach)
     await visit.log(Action.LIST)
-    people, technical = cards(rows, visit.identity, site.pages.words_for(request))
+    evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id for row in rows])
+    words = site.pages.words_for(request)
+    people, technical = cards(rows, evidence, visit.identity, words)
     return {"people": people, "technical": technical, "more": total - len(rows)}
 
 
@@ -191,6 +193,7 @@ async def _form(
     words = site.pages.words_for(request)
     async with site.gate.visit(request, Right.HANDLE_ALERTS) as visit:
         row = await acts.find_alert(visit, alert_id)
+        evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id])
         await visit.log(Action.READ, patient_id=row.patient_id)
         is_closing = act is Act.CLOSE
         heading = words.text("Avsluta larmet") if is_closing else words.text("Anteckna")
@@ -199,7 +202,7 @@ async def _form(
             visit,
             "alert_form.html",
             status=422 if fault else 200,
-            one=entry(row, visit.identity, words),
+            one=entry(row, visit.identity, words, Told(evidence[row.id])),
             name=title(row, words),
             link=f"/patient/{row.public_id}" if row.public_id else None,
             birth_year=row.birth_year,
