@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -99,7 +100,7 @@ def test_limits_are_named_at_the_right_edge_and_do_not_cover_each_other() -> Non
     labels = [e for e in svg.iter(f"{SVG}text") if "limit-label" in e.attrib["class"]]
     assert {label.text for label in labels} == {limit.label for limit in limits}
     heights = sorted(float(label.attrib["y"]) for label in labels)
-    assert all(b - a >= chart.LABEL_HEIGHT for a, b in zip(heights, heights[1:], strict=False))
+    assert all(b - a >= chart.LABEL_HEIGHT for a, b in pairwise(heights))
     edge = max(
         float(e.attrib["x2"]) for e in svg.iter(f"{SVG}line") if "limit" in e.attrib["class"]
     )
