@@ -25,7 +25,7 @@ from hemma.virtual_home import SEED_VARIABLE
 from server.store.database import Database
 
 WEB_PORT: Final = 8000  # the one people know; another free one when it is taken
-SERVER_TIMEOUT_S: Final = 45.0
+SERVER_TIMEOUT_S: Final = 90.0  # a Raspberry Pi takes its time to load four processes
 POLL_INTERVAL_S: Final = 0.1
 WATCH_INTERVAL_S: Final = 1.0
 

@@ -35,9 +35,13 @@ def running_demo(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Pop
     """Run a demo until its table is there; give the process and its table."""
     environment = os.environ | {"TMPDIR": str(folder)}
     command = [str(HEMMA), "demo", "--no-open", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as process:
+    log = folder.with_name(folder.name + ".log")
+    with (
+        log.open("w+") as told,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=told, text=True, env=environment
+        ) as process,
+    ):
         assert process.stdout is not None
         table = ""
         try:
@@ -45,6 +49,7 @@ def running_demo(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Pop
                 table += line
                 if "Ctrl-C" in line:
                     break
+            assert "Ctrl-C" in table, log.read_text()
             yield process, table
         finally:
             process.send_signal(signal.SIGINT)
@@ -61,6 +66,7 @@ def demo_tmp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(folder.name + ".log").unlink(missing_ok=True)
 
 
 @pytest.mark.demo
@@ -74,7 +80,6 @@ def test_check_reports_that_nothing_was_lost_or_doubled(demo_tmp: Path) -> None:
         check=False,
     )
     report = json.loads(said.stdout.splitlines()[-1])
-    print(json.dumps(report))
     assert said.returncode == 0, said.stderr
     assert report["ok"] is True
     assert report["measured"] == report["stored"] > 0
