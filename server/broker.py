@@ -36,6 +36,8 @@ KEEPALIVE_S = 20
 RECONNECT_MIN_S = 1
 RECONNECT_MAX_S = 15
 PUBLISH_TIMEOUT_S = 10.0
+# Messages in hand, whatever the broker makes of the Receive Maximum: at most 128 MB of payloads.
+HELD_MAX = 2_000
 # Answers that wait for a broker that is away; more are dropped, and the sender resends.
 PUBLISH_QUEUE_MAX = 10_000
 
@@ -58,10 +60,10 @@ class Message:
 class BrokerClient:
     """A context manager that connects, subscribes again after each loss, and queues what comes.
 
-    ``receive_maximum`` bounds the unconfirmed messages; the queue holds twice that, since those of
-    a lost
-    connection may still wait in it. Beyond it the oldest are dropped unconfirmed, and their
-    senders resend.
+    ``receive_maximum`` is what the broker is asked to have in hand here at most; a broker may not
+    listen
+    (mosquitto 2.0.11 with ``max_inflight_messages 0`` does not), so the queue has its own bound,
+    :data:`HELD_MAX`. Beyond it the oldest are dropped unconfirmed, and their senders resend.
     """
 
     def __init__(
@@ -216,9 +218,9 @@ class BrokerClient:
         self._loop.call_soon_threadsafe(self._published, mid, reason.value == 0)
 
     def _arrived(self, message: Message) -> None:
-        if len(self._waiting) >= 2 * self._receive_maximum:
+        if len(self._waiting) >= HELD_MAX:
             self._waiting.popleft()
-            log.warning("stale_message_dropped", role=self._role)
+            log.error("message_dropped", role=self._role, held=HELD_MAX)
         self._waiting.append(message)
         self._arrival.set()
 

@@ -183,8 +183,10 @@ class Broker:
             f"acl_file {self.folder / 'acl'}",
             "persistence false",
             f"message_size_limit {PAYLOAD_MAX_BYTES}",
-            "max_queued_messages 0",  # the default drops silently (research: transport 1.3)
-            "max_inflight_messages 0",  # the receiver says by its Receive Maximum what it can take
+            # The default drops silently; 0 cuts off whoever is denied (both measured).
+            "max_queued_messages 1000000",
+            # The receiver says by its Receive Maximum what it can take; 0 would not listen to it.
+            "max_inflight_messages 1000",
             "set_tcp_nodelay true",
             "log_dest stdout",
             "log_type error",

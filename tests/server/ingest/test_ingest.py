@@ -69,6 +69,20 @@ async def test_what_is_committed_is_acknowledged(
     assert heard == [(True,)]
 
 
+async def test_a_flood_of_backlog_needs_no_resend(
+    settings: Settings, broker: Broker, database_url: str
+) -> None:
+    async with Sender(broker) as sender, running(run, settings):
+        await send_until_acked(sender, [pressure(1)])
+        sender.send(pressure(1), leaf="backlog")
+        await eventually(lambda: len(sender.acks()) >= 2)
+        items = spread(range(2, 5002))
+        for start in range(0, len(items), 50):
+            sender.send(*items[start : start + 50], leaf="backlog")
+        await eventually(lambda: len(sender.acked()) == 5001)
+    assert_each_stored_once(database_url, [pressure(1), *items])
+
+
 async def test_bad_between_good(settings: Settings, broker: Broker, database_url: str) -> None:
     # The verdict passes it; this database refuses it for a reason of its own.
     rows(database_url, "ALTER TABLE measurement ADD CHECK (seq <> 7)", fetch=False)
