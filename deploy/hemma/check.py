@@ -144,6 +144,7 @@ async def check(
             say(f"{findings.alerts} alerts on the nurse's page, taken, closed and seen at home")
             await _series(house, findings, say=say)
             await _count(house, findings)
+            say(f"{findings.stored} of {findings.measured} values are stored, each once")
         finally:
             for task in listening:
                 task.cancel()
@@ -210,6 +211,7 @@ async def _series(house: House, findings: Findings, *, say: Callable[[str], None
             waiting = len(set(home.queued) - home.stored)
             say(f"{waiting} values wait at home; the server starts again")
             await house.start_server()
+            say("the server is back; the series goes on")
         await home.measure("cuff", {"systolic": 118 + number, "diastolic": 70, "pulse": 66})
     await _all_stored(house)
     findings.measured = len(home.queued)
