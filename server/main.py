@@ -17,12 +17,15 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
 from server.settings import Settings, read_settings
 from server.store.errors import DatabaseUnavailable
-from server.store.migrate import Migrated, migrate
+
+if TYPE_CHECKING:
+    from server.store.migrate import Migrated
 
 # What `hemma server run` starts; each module has `run(settings, stop)`. Loaded lazily: a process
 # needs
@@ -78,6 +81,9 @@ def run_all(settings: Settings) -> None:
 
 async def migrate_patiently(url: str, stop: asyncio.Event) -> Migrated | None:
     """Migrate as soon as the database answers; None when ``stop`` came first."""
+    # Alembic and SQLAlchemy take over a second to load; of all roles only the supervisor migrates.
+    from server.store.migrate import migrate
+
     while not stop.is_set():
         try:
             done = await asyncio.to_thread(migrate, url)
