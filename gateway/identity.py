@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from devices import wire
+from gateway.records import Known, find_record
 
 # A device clock that differs more than this from the gateway's was reset, so that its times recur.
 RECENT = timedelta(days=35)
+# A record that came in so soon after its own time was stamped by a clock that was right. For the
+# same bytes and the same second to come again as another measurement, that clock would have to be
+# set back to that very second.
+TIMELY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +36,39 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """``uid`` by the record (None: the row's); ``known`` is the (boot, seq, uid) it already has."""
+    """``uid`` by the record (None: the row's); ``known`` is the row that it has, or had."""
 
     uid: str | None
-    known: tuple[str, int, str] | None = None
+    known: Known | None = None
     is_possible_repeat: bool = False
 
 
 def identify(connection: sqlite3.Connection, record: Record | None, *, now: datetime) -> Identified:
     """Decide what identifies ``record``; ``now`` is the gateway's clock. Reads, changes nothing.
 
-    A record that is already in the outbox and carries a number or a time near ``now`` is that one:
-    a device that replays several records is not stored twice though its times go back.
+    A record that has, or had, its own row in the outbox is that one again if it carries a number,
+    a time near ``now``, or a time that was near the gateway's clock when it first came: a device
+    that replays its memory is not stored twice though its times go back. An old record that first
+    came late proves nothing about the device's clock; it is kept again and marked.
     """
     if record is None:
         return Identified(None)
     uid = wire.record_uid(record.dev, record.characteristic, record.index, record.raw)
-    row = connection.execute("SELECT boot, seq, uid FROM outbox WHERE uid=?", (uid,)).fetchone()
+    known = find_record(connection, uid)
     last = connection.execute(
         "SELECT raw, dev_t, other_dev_t FROM last_record WHERE dev=? AND char=?",
         (record.dev, record.characteristic),
     ).fetchone()
-    is_replay = row is not None and _is_near(record.device_time, now)
     choice = wire.uid_for(
         record=uid,
         row="",
         is_numbered=record.sequence_number is not None,
-        is_time_trusted=is_replay or _is_trusted(record, last),
-        is_seen_before=last is not None and last["raw"] == record.raw,
+        is_time_trusted=_is_replay(record, known, now) or _is_trusted(record, last),
+        is_seen_before=known is not None or (last is not None and last["raw"] == record.raw),
     )
     if choice.uid != uid:
         return Identified(None, is_possible_repeat=choice.is_possible_repeat)
-    return Identified(uid, None if row is None else (row["boot"], row["seq"], row["uid"]))
+    return Identified(uid, known if known is not None and known.is_stored else None)
 
 
 def remember(connection: sqlite3.Connection, record: Record) -> None:
@@ -85,9 +91,12 @@ def _is_trusted(record: Record, last: sqlite3.Row | None) -> bool:
     )
 
 
-def _is_near(device_time: datetime | None, now: datetime) -> bool:
+def _is_replay(record: Record, known: Known | None, now: datetime) -> bool:
+    if known is None or record.device_time is None:
+        return False
     # The device's zone is not known here; a day more or less does not matter to the question.
-    return device_time is not None and abs(device_time.replace(tzinfo=UTC) - now) < RECENT
+    device_time = record.device_time.replace(tzinfo=UTC)
+    return abs(device_time - now) < RECENT or abs(device_time - known.written) < TIMELY
 
 
 def count_duplicate(connection: sqlite3.Connection) -> None:

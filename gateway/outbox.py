@@ -9,8 +9,9 @@ Rules of the file:
    transaction, and is never used again, even when its row is gone.
 4. A row is done when the server's ack names it. It then stays 7 days, so that a server restored
    from a backup can ask for it again; nothing that is not acknowledged is ever removed.
-5. At the quota, acknowledged rows make room first, oldest ack first, and it is said aloud; then
-   low-grade values are refused aloud (at 75 %), and last all new ones (at 85 %).
+5. At the quota, acknowledged rows make room first, oldest ack first, then what is remembered of
+   rows long gone, and it is said aloud; then low-grade values are refused aloud (at 75 %), and last
+   all new ones (at 85 %).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gateway.clock import ClockReading, text_of
 from gateway.device_notes import clock_ahead_ms, note_device
 from gateway.errors import StorageFull
 from gateway.identity import count_duplicate, identify, remember
+from gateway.records import forget_oldest, forget_records, retire, want_again
 from gateway.rows import (
     NOTHING_TOLD,
     OPEN_STATES,
@@ -47,7 +49,7 @@ from gateway.rows import (
     written,
 )
 from gateway.settings import QUOTA_BYTES
-from gateway.storage import explained, full, open_storage, transaction
+from gateway.storage import explained, full, open_storage, transaction, used_share
 
 T = TypeVar("T")
 log = structlog.get_logger("gateway.outbox")
@@ -57,6 +59,7 @@ KEPT_AFTER_ACK = timedelta(days=wire.RESEND_DAYS_MAX)
 LOW_GRADE_SHARE = 0.75
 ROW_SHARE = 0.85
 ROOM_ROWS = 200
+ROOM_RECORDS = 1000
 ROW_COLUMNS = "boot, seq, uid, item, written_t, mono_ms, attempts, single"
 
 
@@ -146,17 +149,18 @@ class Outbox:
 
     def is_nearly_full(self) -> bool:
         """Tell whether low-grade values must be refused; acknowledged rows make room first."""
-        if self._used_share() < LOW_GRADE_SHARE:
+        if used_share(self.connection, self.path) < LOW_GRADE_SHARE:
             return False
         self._make_room()
-        return self._used_share() >= LOW_GRADE_SHARE
+        return used_share(self.connection, self.path) >= LOW_GRADE_SHARE
 
     def _write(self, boot: str, reading: ClockReading, draft: Draft) -> Written:
         # A row's boot is that of its bytes, also when a later boot takes it from the journal.
         identity = identify(self.connection, draft.record, now=reading.utc)
         if identity.known is not None:
             count_duplicate(self.connection)
-            return Written(*identity.known, draft.item.type, is_duplicate=True)
+            known = identity.known
+            return Written(known.boot, known.seq, known.uid, draft.item.type, is_duplicate=True)
         seq = next_seq(self.connection, boot)
         uid = identity.uid or wire.row_uid(boot, seq)
         repeat = ("possible_repeat",) if identity.is_possible_repeat else ()
@@ -300,9 +304,11 @@ class Outbox:
     def send_again_since(self, since: datetime) -> tuple[Written, ...]:
         """Let acknowledged rows written or acknowledged at or after ``since`` wait again."""
         moment = text_of(since)
+        with self._transaction():
+            want_again(self.connection, since)
         return self._change(
-            "state='waiting', next_try_ms=0, acked_t=NULL"
-            " WHERE state='stored' AND (acked_t>=? OR written_t>=?)",
+            "state='waiting', next_try_ms=0, acked_t=NULL WHERE state='stored'"
+            " AND (acked_t IS NULL OR acked_t>=? OR written_t>=?)",
             (moment, moment),
         )
 
@@ -320,28 +326,34 @@ class Outbox:
             return count_rows(self.connection)
 
     def discard_acked(self, now: datetime) -> int:
-        """Remove rows that the server answered for more than 7 days ago; returns how many."""
+        """Remove rows that the server answered for more than 7 days ago; returns how many.
+
+        Which records they were is remembered for 400 days.
+        """
         with self._transaction():
-            cursor = self.connection.execute(
-                "DELETE FROM outbox WHERE state IN ('stored', 'rejected') AND acked_t<?",
+            gone = retire(
+                self.connection,
+                "state IN ('stored', 'rejected') AND acked_t<?",
                 (text_of(now - KEPT_AFTER_ACK),),
             )
-        return cursor.rowcount
+            forget_records(self.connection, now=now)
+        return gone
 
     def _make_room(self) -> int:
         with self._transaction():
-            cursor = self.connection.execute(
-                "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE state='stored'"
-                " ORDER BY acked_t LIMIT ?)",
+            rows = retire(
+                self.connection,
+                "rowid IN (SELECT rowid FROM outbox WHERE state='stored' ORDER BY acked_t LIMIT ?)",
                 (ROOM_ROWS,),
             )
-        if cursor.rowcount:
-            log.warning("outbox_made_room", acked_rows_removed_early=cursor.rowcount)
-        return cursor.rowcount
+            records = 0 if rows else forget_oldest(self.connection, count=ROOM_RECORDS)
+        if rows or records:
+            log.warning("outbox_made_room", acked_rows_removed_early=rows, records=records)
+        return rows + records
 
     def _with_room(self, write: Callable[[], T]) -> T:
-        if self._used_share() >= ROW_SHARE and not (
-            self._make_room() and self._used_share() < ROW_SHARE
+        if used_share(self.connection, self.path) >= ROW_SHARE and not (
+            self._make_room() and used_share(self.connection, self.path) < ROW_SHARE
         ):
             self._refuse()
             raise full(self.path)
@@ -355,14 +367,6 @@ class Outbox:
     def _refuse(self) -> None:
         self.refused += 1
         log.error("outbox_full", refused=self.refused)
-
-    def _used_share(self) -> float:
-        with explained(self.path):
-            used, free, most = (
-                self.connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "max_page_count")
-            )
-        return float((used - free) / most)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -101,6 +101,29 @@ MIGRATIONS = (
         applied_t TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    -- Records whose row is gone: by it we know what a device sends again.
+    CREATE TABLE record (
+        uid       TEXT PRIMARY KEY,
+        boot      TEXT NOT NULL,
+        seq       INTEGER NOT NULL,
+        written_t TEXT NOT NULL,
+        acked_t   TEXT NOT NULL,
+        is_stored INTEGER NOT NULL              -- 0: the server lacks it, so a replay is queued
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX record_acked ON record (acked_t);
+    -- The first moment of the boot at which NTP disciplined the clock.
+    ALTER TABLE boot ADD COLUMN right_t TEXT;
+    ALTER TABLE boot ADD COLUMN right_mono_ms INTEGER;
+    ALTER TABLE boot ADD COLUMN clock_told INTEGER NOT NULL DEFAULT 0;
+    -- What the wall clock said where `written_t` was corrected later.
+    ALTER TABLE outbox ADD COLUMN stamped_t TEXT;
+    -- How the running gateway is, for who looks from outside.
+    CREATE TABLE running (
+        one     INTEGER PRIMARY KEY CHECK (one = 1),
+        payload TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 
@@ -160,6 +183,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE; {statements} PRAGMA user_version={number}; COMMIT;"
         )
+
+
+def used_share(connection: sqlite3.Connection, path: Path) -> float:
+    """Return how much of its quota the file uses, from 0 to 1; free pages count as unused."""
+    with explained(path):
+        used, free, most = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "max_page_count")
+        )
+    return float((used - free) / most)
 
 
 @contextmanager

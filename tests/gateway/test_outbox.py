@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices import wire
@@ -261,6 +261,7 @@ def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         open_for_reading(tmp_path / "none.sqlite3")
 
 
+@settings(deadline=None)  # each step waits for the disk
 @given(st.lists(st.sampled_from(["append", "send", "ack", "discard", "reopen"]), max_size=30))
 def test_seq_is_never_reused_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
