@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hemma.broker import free_port
 from hemma.check import Findings, check
 from hemma.cluster import choose
 from hemma.errors import HemmaError, TakenError
-from hemma.house import House, open_house
+from hemma.house import House, known_port, open_house
 from hemma.places import kept_folder
 from hemma.seed import LOGINS, new_passwords, note_homes, refuse_foreign_data, seed
 from server.store.migrate import migrate
@@ -165,7 +166,10 @@ async def _run(folder: Path, wishes: Wishes, voice: Voice, findings: Findings) -
     known = folder / "demo.json"
     if wishes.check and known.exists():
         raise TakenError(f"{folder} holds an earlier demo; --check needs a new folder.")
-    async with open_house(folder, choose(os.environ), say=voice) as house:
+    # The check's server goes away for a while: on the port that people know, another demo might
+    # move in meanwhile.
+    port = free_port() if wishes.check else known_port()
+    async with open_house(folder, choose(os.environ), web_port=port, say=voice) as house:
         passwords = await _people(house, known, voice)
         await asyncio.gather(house.start_server(), house.start_home())
         voice("server: ingest, engine, notify, web")

@@ -6,6 +6,8 @@ All of it is this machine's loopback or a Unix socket. What is started last is s
 import asyncio
 import contextlib
 import os
+import secrets
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -123,7 +125,7 @@ class House:
 
 @contextlib.asynccontextmanager
 async def open_house(
-    folder: Path, chosen: Given | Installation, *, say: Callable[[str], None]
+    folder: Path, chosen: Given | Installation, *, web_port: int, say: Callable[[str], None]
 ) -> AsyncIterator[House]:
     """Start database and broker in `folder`; stop all that runs in the house when it is left."""
     async with contextlib.AsyncExitStack() as stack:
@@ -140,23 +142,19 @@ async def open_house(
         stack.enter_context(broker)
         say(f"mosquitto on {LOOPBACK}:{broker.port}")
         database = await stack.enter_async_context(Database.connect(url, name="hemma-demo"))
-        port = _web_port()
-        environment = _environment(folder, url, broker, port)
-        house = House(folder, environment, url, database, broker, port, cluster=cluster)
+        environment = _environment(folder, url, broker, web_port)
+        house = House(folder, environment, url, database, broker, web_port, cluster=cluster)
         stack.push_async_callback(house.stop)
         yield house
 
 
 def _broker_passwords() -> dict[str, str]:
-    import secrets
-
     names = [gateway_name(person) for person in PEOPLE if person.devices]
     return {name: secrets.token_urlsafe(18) for name in (*names, SERVER_USER)}
 
 
-def _web_port() -> int:
-    import socket
-
+def known_port() -> int:
+    """Return the port that people know, or another free one when it is taken."""
     with contextlib.suppress(OSError), socket.create_server((LOOPBACK, WEB_PORT)):
         return WEB_PORT
     return free_port()
