@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -60,8 +61,7 @@ class Answers:
                 return Answer()
 
     def _ack(self, ack: wire.Ack) -> Answer:
-        at = self._clock().utc
-        stored = self._outbox.mark_stored(ack.boot, ack.stored, at=at)
+        stored = self._outbox.mark_stored(ack.boot, ack.stored, at=_known_time(self._clock()))
         nacked: tuple[Written, ...] = ()
         for nack in ack.nack:
             nacked += self._nack(ack, nack)
@@ -80,7 +80,8 @@ class Answers:
     def _nack_row(self, boot: str, seq: int, nack: wire.Nack) -> tuple[Written, ...]:
         reading = self._clock()
         if nack.retry == "never":
-            return self._outbox.mark_rejected(boot, seq, reason=nack.reason, at=reading.utc)
+            at = _known_time(reading)
+            return self._outbox.mark_rejected(boot, seq, reason=nack.reason, at=at)
         return self._outbox.postpone(
             boot, seq, reason=nack.reason, delay_ms=self._later_ms, now_ms=reading.mono_ms
         )
@@ -135,3 +136,8 @@ class Answers:
         if not reported.ok:
             log.warning("config_refused", reason=reported.error, serial=reported.serial)
         return Answer(config=reported)
+
+
+def _known_time(reading: ClockReading) -> datetime | None:
+    # From a clock that was never set, the 7 days that an acked row stays would run out at once.
+    return None if reading.quality == "none" else reading.utc

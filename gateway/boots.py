@@ -1,9 +1,11 @@
-"""Boots and the numbers given in them: ``seq`` runs from 1 in each and is never used again."""
+"""Boots: the numbers given in them (``seq`` runs from 1, never used again), their right time."""
 
 from __future__ import annotations
 
 import sqlite3
 import uuid
+
+from gateway.clock import ClockReading, moment_of, text_of
 
 
 def register_boot(connection: sqlite3.Connection, kernel_boot: str) -> str:
@@ -29,3 +31,31 @@ def next_seq(connection: sqlite3.Connection, boot: str) -> int:
         "UPDATE boot SET last_seq=last_seq+1 WHERE boot=? RETURNING last_seq", (boot,)
     ).fetchone()
     return int(seq)
+
+
+def note_right(connection: sqlite3.Connection, boot: str, right: ClockReading) -> None:
+    """Remember the boot's first right moment, and forget what rested on the wrong clock.
+
+    Call it in a transaction.
+    """
+    connection.execute(
+        "UPDATE boot SET right_t=?, right_mono_ms=? WHERE boot=? AND right_t IS NULL",
+        (text_of(right.utc), right.mono_ms, boot),
+    )
+    # Distances of device clocks from ours were taken from a clock that has jumped since.
+    connection.execute(
+        "UPDATE device SET clock_ahead_ms=NULL, clock_boot=NULL WHERE clock_boot=?", (boot,)
+    )
+    # Acks that came while the time was not known: their 7 days begin now.
+    connection.execute(
+        "UPDATE outbox SET acked_t=? WHERE acked_t IS NULL AND state IN ('stored', 'rejected')",
+        (text_of(right.utc),),
+    )
+
+
+def right_moment(connection: sqlite3.Connection, boot: str) -> ClockReading | None:
+    """Return the first moment at which the clock of ``boot`` was right, None where not known."""
+    row = connection.execute(
+        "SELECT right_t, right_mono_ms FROM boot WHERE boot=? AND right_t IS NOT NULL", (boot,)
+    ).fetchone()
+    return None if row is None else ClockReading(moment_of(row[0]), "ntp", row[1])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from devices.wire import ClockQuality
@@ -51,9 +52,13 @@ def boot_id(path: Path = BOOT_ID_PATH) -> str:
 
 def is_synchronised() -> bool:
     """Tell whether the kernel says that NTP disciplines the clock; no answer counts as no."""
-    buffer = ctypes.create_string_buffer(TIMEX_BYTES)
-    state = int(ctypes.CDLL(None, use_errno=True).adjtimex(buffer))
-    return state not in (-1, TIME_ERROR)
+    return int(_kernel().adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))) not in (-1, TIME_ERROR)
+
+
+@cache
+def _kernel() -> ctypes.CDLL:
+    # Loaded once: the clock is read at every advertisement.
+    return ctypes.CDLL(None)
 
 
 class SystemClock:
@@ -89,6 +94,11 @@ def text_of(moment: datetime) -> str:
     """Return ``moment`` as RFC 3339 in UTC with milliseconds: it sorts as text."""
     utc = moment.astimezone(UTC)
     return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+
+
+def text_or_none(moment: datetime | None) -> str | None:
+    """Return :func:`text_of` ``moment``, None for none."""
+    return None if moment is None else text_of(moment)
 
 
 def moment_of(text: str) -> datetime:

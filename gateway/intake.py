@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
 
 import structlog
 
@@ -17,11 +18,13 @@ from devices import wire
 from devices.errors import DecodeError
 from devices.gatt import Fields, decode
 from devices.measurement import Measurement
-from gateway.clock import ClockReading
+from gateway.boots import right_moment
 from gateway.errors import StorageFull
 from gateway.identity import Record
+from gateway.measured import best_time, clock_ahead_ms, true_reading
 from gateway.outbox import Outbox
 from gateway.rows import Draft, JournalRow, Told
+from gateway.storage import explained
 
 log = structlog.get_logger("gateway.intake")
 
@@ -32,47 +35,6 @@ PAIR_MAX_MS = 120_000
 BATTERY = "battery"
 WHY_MAX_CHARACTERS = 500
 UNNUMBERED = "0" * 32
-# A device's clock may run ahead of a right one by this much before it is called wrong.
-AHEAD_MAX = timedelta(minutes=10)
-# A gateway whose clock was never set this boot may have been off for so long.
-AHEAD_OF_UNSET_MAX = timedelta(days=60)
-# Devices keep values for weeks while no gateway listens. An older time is rather a lost clock, and
-# a red value must not count as old because of that.
-BEHIND_MAX = timedelta(days=35)
-
-
-def best_time(
-    device_time: datetime | None,
-    reading: ClockReading,
-    zone: tzinfo,
-    ahead_ms: int | None = None,
-) -> tuple[datetime, wire.TimeQuality]:
-    """Return the best estimate of when it was measured, in UTC, and how it is known.
-
-    ``device_time`` is local to ``zone`` and believed only where it is near the gateway's clock;
-    of the two meanings of an hour repeated in autumn the one nearer to that clock is taken.
-    ``ahead_ms`` is how far ahead the device's clock was when both clocks were read in this link: by
-    that it is corrected, whatever it says.
-    """
-    if device_time is not None and ahead_ms is not None:
-        claim = _claim(device_time - timedelta(milliseconds=ahead_ms), reading, zone)
-        if -BEHIND_MAX <= claim - reading.utc <= AHEAD_MAX:
-            return claim, "estimated" if reading.quality == "none" else "corrected"
-    if device_time is not None and device_time.year >= wire.DEVICE_YEAR_MIN:
-        claim = _claim(device_time, reading, zone)
-        ahead_max = AHEAD_OF_UNSET_MAX if reading.quality == "none" else AHEAD_MAX
-        if -BEHIND_MAX <= claim - reading.utc <= ahead_max:
-            return claim, "device"
-    return reading.utc, "gateway" if reading.quality == "ntp" else "estimated"
-
-
-def clock_ahead_ms(fields: Fields, reading: ClockReading, zone: tzinfo) -> int | None:
-    """Return how far the device's clock in ``fields`` is ahead of the gateway's, if it is one."""
-    told = fields.fields.get("time")
-    if not isinstance(told, str):
-        return None
-    local = reading.utc.astimezone(zone).replace(tzinfo=None)
-    return (datetime.fromisoformat(told) - local) // timedelta(milliseconds=1)
 
 
 def battery_of(draft: Draft) -> int | None:
@@ -129,7 +91,7 @@ class Intake:
         return True
 
     def _take(self, row: JournalRow) -> None:
-        drafts, told = self._read(row)
+        drafts, told = self._read(self._rightly_timed(row))
         if told.battery_percent is not None and self._outbox.is_nearly_full():
             log.error("low_grade_refused", dev=row.dev, characteristic=row.characteristic)
             drafts = ()
@@ -147,6 +109,12 @@ class Intake:
                 },
             )
         self._uplink_bell.set()
+
+    def _rightly_timed(self, row: JournalRow) -> JournalRow:
+        """Return ``row`` with the time that its boot learnt later, where it was not known yet."""
+        with explained(self._outbox.path):
+            right = right_moment(self._outbox.connection, row.boot)
+        return replace(row, reading=true_reading(row.reading, right))
 
     def _read(self, row: JournalRow) -> tuple[tuple[Draft, ...], Told]:
         """Return the items that the row holds, and what it tells about the device."""
@@ -168,11 +136,6 @@ class Intake:
         )
         levels = [level for draft in drafts if (level := battery_of(draft)) is not None]
         return drafts, Told(battery_percent=levels[-1] if levels else None)
-
-
-def _claim(device_time: datetime, reading: ClockReading, zone: tzinfo) -> datetime:
-    claims = [device_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
-    return min(claims, key=lambda moment: abs(moment - reading.utc))
 
 
 def _draft(

@@ -17,6 +17,7 @@ from gateway.answers import Answers
 from gateway.ble.health import RadioHealth
 from gateway.ble.listen import listen
 from gateway.ble.radio import Radio
+from gateway.boot_clock import BootClock
 from gateway.clock import ClockReading, SystemClock, boot_id
 from gateway.errors import SettingsInvalid, StorageUnusable
 from gateway.health import Health
@@ -104,10 +105,13 @@ async def _run_in(
     taking = group.create_task(intake.run(stop), name="intake")
     sending = group.create_task(uplink.run(stop), name="uplink")
     keeping = group.create_task(_upkeep(outbox, clock), name="upkeep")
+    boot_clock = BootClock(outbox=outbox, clock=clock, zone=zone, bell=uplink_bell)
+    righting = group.create_task(boot_clock.run(), name="boot_clock")
     log.info("started", gateway=settings.name, outbox=outbox.counts().open)
     await stop.wait()
     # In the path's order: nothing new comes in, what came is queued, then the last status goes.
     keeping.cancel()
+    righting.cancel()
     listening.cancel()
     intake_bell.set()
     uplink_bell.set()

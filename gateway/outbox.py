@@ -27,7 +27,7 @@ import structlog
 
 from devices import wire
 from gateway.boots import next_seq, register_boot
-from gateway.clock import ClockReading, text_of
+from gateway.clock import ClockReading, text_of, text_or_none
 from gateway.device_notes import clock_ahead_ms, note_device
 from gateway.errors import StorageFull
 from gateway.identity import count_duplicate, identify, remember
@@ -156,7 +156,8 @@ class Outbox:
 
     def _write(self, boot: str, reading: ClockReading, draft: Draft) -> Written:
         # A row's boot is that of its bytes, also when a later boot takes it from the journal.
-        identity = identify(self.connection, draft.record, now=reading.utc)
+        now = draft.item.gw_t or reading.utc
+        identity = identify(self.connection, draft.record, now=now)
         if identity.known is not None:
             count_duplicate(self.connection)
             known = identity.known
@@ -169,8 +170,8 @@ class Outbox:
         )
         payload, original = sendable(item)
         self.connection.execute(
-            "INSERT INTO outbox (boot, seq, uid, type, item, original, written_t, mono_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outbox (boot, seq, uid, type, item, original, written_t, stamped_t,"
+            " mono_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 boot,
                 seq,
@@ -178,7 +179,9 @@ class Outbox:
                 item.type if original is None else "tombstone",
                 payload,
                 original,
-                text_of(reading.utc),
+                text_of(now),
+                # The wall clock as it was, where the boot has learnt a better time since.
+                None if now == reading.utc else text_of(reading.utc),
                 reading.mono_ms,
             ),
         )
@@ -239,26 +242,26 @@ class Outbox:
         return self._change("state='left_home' WHERE msg=? AND state='sent'", (msg,))
 
     def mark_stored(
-        self, boot: str, ranges: Iterable[tuple[int, int]], *, at: datetime
+        self, boot: str, ranges: Iterable[tuple[int, int]], *, at: datetime | None
     ) -> tuple[Written, ...]:
-        """Note the server's ack. Rows that were never sent stay open whatever the ack says."""
+        """Note the server's ack, ``at`` None where the time is not known. Unsent rows stay open."""
         stored: list[Written] = []
         for low, high in ranges:
             stored += self._change(
                 "state='stored', acked_t=?, reason=NULL WHERE boot=? AND seq BETWEEN ? AND ?"
                 " AND attempts>0 AND state IN ('waiting', 'sent', 'left_home', 'rejected')",
-                (text_of(at), boot, low, high),
+                (text_or_none(at), boot, low, high),
             )
         return tuple(stored)
 
     def mark_rejected(
-        self, boot: str, seq: int, *, reason: str, at: datetime
+        self, boot: str, seq: int, *, reason: str, at: datetime | None
     ) -> tuple[Written, ...]:
         """Note that the server will never take the row; it stays, counted as quarantine."""
         return self._change(
             "state='rejected', acked_t=?, reason=? WHERE boot=? AND seq=? AND attempts>0"
             f" AND state IN {OPEN_STATES}",
-            (text_of(at), reason, boot, seq),
+            (text_or_none(at), reason, boot, seq),
         )
 
     def postpone(

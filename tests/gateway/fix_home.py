@@ -32,15 +32,19 @@ PATIENCE_S = 10.0
 
 @dataclass
 class PushedClock:
-    """The machine's clock, pushed forward as a test likes, always synchronised unless told."""
+    """The machine's clock, pushed forward as a test likes, always synchronised unless told.
+
+    ``wrong`` is how far the wall clock is ahead of the time.
+    """
 
     quality: ClockQuality = "ntp"
     pushed: timedelta = timedelta(0)
+    wrong: timedelta = timedelta(0)
 
     def read(self) -> ClockReading:
         reading = SystemClock(lambda: True).read()
         return ClockReading(
-            reading.utc + self.pushed,
+            reading.utc + self.pushed + self.wrong,
             self.quality,
             reading.mono_ms + self.pushed // timedelta(milliseconds=1),
         )

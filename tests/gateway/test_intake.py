@@ -13,7 +13,7 @@ from devices.gatt import blood_pressure, date_time
 from devices.measurement import Absent
 from gateway.clock import ClockReading
 from gateway.health import Health
-from gateway.intake import best_time
+from gateway.measured import best_time
 from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, make_home
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -1,0 +1,93 @@
+"""When something was measured: the best estimate, and how it is known (contract.md 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import msgspec
+
+from devices import wire
+from devices.gatt import Fields
+from gateway.clock import ClockReading
+
+# A device's clock may run ahead of a right one by this much before it is called wrong.
+AHEAD_MAX = timedelta(minutes=10)
+# A gateway whose clock was never set this boot may have been off for so long.
+AHEAD_OF_UNSET_MAX = timedelta(days=60)
+# Devices keep values for weeks while no gateway listens. An older time is rather a lost clock, and
+# a red value must not count as old because of that.
+BEHIND_MAX = timedelta(days=35)
+
+
+def best_time(
+    device_time: datetime | None,
+    reading: ClockReading,
+    zone: tzinfo,
+    ahead_ms: int | None = None,
+) -> tuple[datetime, wire.TimeQuality]:
+    """Return the best estimate of when it was measured, in UTC, and how it is known.
+
+    ``device_time`` is local to ``zone`` and believed only where it is near the gateway's clock;
+    of the two meanings of an hour repeated in autumn the one nearer to that clock is taken.
+    ``ahead_ms`` is how far ahead the device's clock was when both clocks were read in this link: by
+    that it is corrected, whatever it says.
+    """
+    if device_time is not None and ahead_ms is not None:
+        claim = _claim(device_time - timedelta(milliseconds=ahead_ms), reading, zone)
+        if -BEHIND_MAX <= claim - reading.utc <= AHEAD_MAX:
+            return claim, "estimated" if reading.quality == "none" else "corrected"
+    if device_time is not None and device_time.year >= wire.DEVICE_YEAR_MIN:
+        claim = _claim(device_time, reading, zone)
+        ahead_max = AHEAD_OF_UNSET_MAX if reading.quality == "none" else AHEAD_MAX
+        if -BEHIND_MAX <= claim - reading.utc <= ahead_max:
+            return claim, "device"
+    return reading.utc, "gateway" if reading.quality == "ntp" else "estimated"
+
+
+def clock_ahead_ms(fields: Fields, reading: ClockReading, zone: tzinfo) -> int | None:
+    """Return how far the device's clock in ``fields`` is ahead of the gateway's, if it is one."""
+    told = fields.fields.get("time")
+    if not isinstance(told, str):
+        return None
+    local = reading.utc.astimezone(zone).replace(tzinfo=None)
+    return (datetime.fromisoformat(told) - local) // timedelta(milliseconds=1)
+
+
+def true_reading(reading: ClockReading, right: ClockReading | None) -> ClockReading:
+    """Return what a clock set as at ``right`` would have said at ``reading``, in the same boot.
+
+    Only a clock that was never set is doubted. The boot-time clock tells how long before or after
+    ``right`` it was; the wall clock counts as ``estimated`` then, not as read.
+    """
+    if right is None or reading.quality != "none":
+        return reading
+    return replace(reading, utc=_then(reading.mono_ms, right), quality="estimated")
+
+
+def restamped(item: wire.Item, right: ClockReading, zone: tzinfo) -> wire.Item:
+    """Return ``item``, stamped before its boot's clock was right, as it would be stamped now.
+
+    The same sum as the server makes for rows that it has (``t`` moves as ``gw_t`` does); but a
+    device's own time is weighed again, since it was weighed against a wrong clock.
+    """
+    assert item.gw_t is not None, "only what a gateway stamped can be stamped anew"
+    assert item.mono_ms is not None, "only what a gateway stamped can be stamped anew"
+    then = _then(item.mono_ms, right)
+    moved = msgspec.structs.replace(item, gw_t=then, gw_q="estimated")
+    if item.t is None:
+        return moved
+    if item.tq == "estimated" and item.t != item.gw_t:
+        # Known as a distance from the gateway's clock: the pair of clocks read in the link.
+        return msgspec.structs.replace(moved, t=item.t + (then - item.gw_t), tq="corrected")
+    t, tq = best_time(item.dev_t, ClockReading(then, "estimated", item.mono_ms), zone)
+    return msgspec.structs.replace(moved, t=t, tq="corrected" if tq == "estimated" else tq)
+
+
+def _then(mono_ms: int, right: ClockReading) -> datetime:
+    return right.utc - timedelta(milliseconds=right.mono_ms - mono_ms)
+
+
+def _claim(device_time: datetime, reading: ClockReading, zone: tzinfo) -> datetime:
+    claims = [device_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return min(claims, key=lambda moment: abs(moment - reading.utc))
