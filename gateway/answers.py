@@ -14,6 +14,7 @@ from gateway.clock import ClockReading
 from gateway.instructions import apply_config, keep_request
 from gateway.outbox import Outbox
 from gateway.rows import Draft, Written
+from gateway.storage import explained
 
 log = structlog.get_logger("gateway.answers")
 
@@ -46,7 +47,14 @@ class Answers:
         self._jitter = jitter
 
     def take(self, leaf: str, payload: bytes) -> Answer:
-        """Act on a message of ``leaf``; raises wire.WireError where it cannot be read."""
+        """Act on a message of ``leaf``; raises wire.WireError where it cannot be read.
+
+        Raises StorageFull and StorageUnusable where what it asks cannot be written down.
+        """
+        with explained(self._outbox.path):
+            return self._take(leaf, payload)
+
+    def _take(self, leaf: str, payload: bytes) -> Answer:
         match leaf:
             case "ack":
                 return self._ack(wire.decode(payload, wire.Ack))

@@ -34,6 +34,10 @@ def enrolled(data: Path) -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise SettingsInvalid(
+            f"{path} may not be read by this user.", "Use the gateway's user, or sudo."
+        ) from error
     except (OSError, ValueError) as error:
         raise SettingsInvalid(f"{path} cannot be read.", "Enrol the gateway again.") from error
     if not isinstance(content, dict):

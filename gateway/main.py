@@ -19,7 +19,7 @@ from gateway.ble.listen import listen
 from gateway.ble.radio import Radio
 from gateway.boot_clock import BootClock
 from gateway.clock import ClockReading, SystemClock, boot_id
-from gateway.errors import SettingsInvalid, StorageUnusable
+from gateway.errors import SettingsInvalid, StorageFull, StorageUnusable
 from gateway.health import Health
 from gateway.intake import Intake
 from gateway.link import Broker
@@ -154,9 +154,18 @@ async def _upkeep(outbox: Outbox, clock: Callable[[], ClockReading]) -> None:
     while True:
         reading = clock()
         # With a clock that was never set, "7 days ago" means nothing.
-        if reading.quality != "none" and (discarded := outbox.discard_acked(reading.utc)):
-            log.info("acked_rows_discarded", rows=discarded)
+        if reading.quality != "none":
+            _discard(outbox, reading)
         await asyncio.sleep(UPKEEP_INTERVAL_S)
+
+
+def _discard(outbox: Outbox, reading: ClockReading) -> None:
+    try:
+        if discarded := outbox.discard_acked(reading.utc):
+            log.info("acked_rows_discarded", rows=discarded)
+    except StorageFull as error:
+        # Only the disk can be that full, and even deleting needs some of it: the next hour again.
+        log.warning("outbox_full", reason=error.reason, remedy=error.remedy)
 
 
 def _password(path: Path | None) -> str | None:

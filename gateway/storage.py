@@ -9,6 +9,9 @@ deletes kept working.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +22,8 @@ from gateway.errors import GatewayError, StorageFull, StorageUnusable
 BUSY_TIMEOUT_S = 5.0
 PAGE_BYTES = 4096
 WAL_AUTOCHECKPOINT_PAGES = 16
+# What SQLite wants beside the file at the least: log and index of shared memory.
+DISK_FREE_MIN_BYTES = 128 * 1024
 # Each entry brings the file one version up; entries are appended, never edited.
 MIGRATIONS = (
     """
@@ -146,16 +151,29 @@ def open_storage(path: Path, *, quota_bytes: int) -> sqlite3.Connection:
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open the file at ``path`` beside a running gateway, without the right to change it."""
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError as error:
         raise StorageUnusable(
             f"There is no outbox at {path}.", "Start the gateway once, or set HEMMA_GATEWAY_DATA."
-        )
+        ) from error
+    except PermissionError as error:
+        raise _unreadable(path) from error
+    if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
+        # Also a reader writes beside a file in WAL mode.
+        raise _unreadable(path)
     with explained(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         connection.execute("PRAGMA query_only=1")
         connection.row_factory = sqlite3.Row
         connection.execute("SELECT count(*) FROM meta").fetchone()
         return connection
+
+
+def _unreadable(path: Path) -> StorageUnusable:
+    return StorageUnusable(
+        f"{path} cannot be read by this user.", "Use the gateway's user, or sudo."
+    )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, quota_bytes: int) -> None:
@@ -216,6 +234,8 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise _explain(path, error) from error
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise full(path) from error
         raise StorageUnusable(
             f"{path} cannot be opened: {error.strerror}.", "Check the folder and its owner."
         ) from error
@@ -243,6 +263,9 @@ def _explain(path: Path, error: sqlite3.DatabaseError) -> StorageUnusable | Stor
                 f"{path} cannot be written ({text}).",
                 "Mount the data folder for writing and check its owner.",
             )
+        case sqlite3.SQLITE_IOERR if _is_disk_full(path):
+            # So it reads where the file beside the database could not be made.
+            return full(path)
         case sqlite3.SQLITE_IOERR:
             return StorageUnusable(
                 f"The disk failed under {path} ({text}).", "Restart; replace the card if it recurs."
@@ -252,3 +275,10 @@ def _explain(path: Path, error: sqlite3.DatabaseError) -> StorageUnusable | Stor
                 f"{path} is damaged or not an outbox ({text}).",
                 "Keep a copy for rescue, move it away and restart the gateway.",
             )
+
+
+def _is_disk_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < DISK_FREE_MIN_BYTES
+    except OSError:
+        return False

@@ -33,7 +33,7 @@ from gateway.backoff import (
     backoff_s,
 )
 from gateway.clock import ClockReading
-from gateway.errors import LinkLost, LinkRefused, SessionTakenOver
+from gateway.errors import LinkLost, LinkRefused, SessionTakenOver, StorageFull
 from gateway.link import (
     FIRST_ERROR,
     NO_MATCHING_SUBSCRIBERS,
@@ -136,6 +136,9 @@ class Uplink:
                 async with connect(self._broker, will=self._will(), bell=self._bell) as link:
                     up_ms = self._now_ms()
                     await self._serve(link, stop)
+            except StorageFull as error:
+                # What cannot be noted as sent is not sent: it waits until there is room.
+                await self._wait(error, tries, stop)
             except (LinkLost, LinkRefused, SessionTakenOver) as error:
                 if up_ms is not None and self._now_ms() - up_ms >= STABLE_S * 1000:
                     tries, short_lives = 1, 0
@@ -152,7 +155,7 @@ class Uplink:
 
     async def _wait(
         self,
-        error: LinkLost | LinkRefused | SessionTakenOver,
+        error: LinkLost | LinkRefused | SessionTakenOver | StorageFull,
         tries: int,
         stop: asyncio.Event,
     ) -> None:
@@ -162,6 +165,8 @@ class Uplink:
         event = "link_lost"
         if isinstance(error, LinkRefused):
             event = "link_refused"
+        elif isinstance(error, StorageFull):
+            event = "outbox_full"
         elif isinstance(error, SessionTakenOver):
             event = "session_taken_over"
             wait_s = TAKEN_OVER_WAIT_S * (1.0 + self._jitter())
@@ -242,10 +247,11 @@ class Uplink:
             sent=reading.utc,
             items=tuple(msgspec.Raw(row.item) for row in rows),
         )
+        due = [reading.mono_ms + self._resend_ms(row.attempts + 1) for row in rows]
+        # Noted first: on a full disk a row that went without a note would go again and again.
+        self._outbox.mark_sent(rows, msg=msg, now_ms=reading.mono_ms, next_try_ms=due)
         mid = link.publish(leaf, wire.encode(envelope), msg=msg)
         self._flight.messages[mid] = msg
-        due = [reading.mono_ms + self._resend_ms(row.attempts + 1) for row in rows]
-        self._outbox.mark_sent(rows, msg=msg, now_ms=reading.mono_ms, next_try_ms=due)
         self._flight.has_resent |= any(row.attempts for row in rows)
         return msg
 
