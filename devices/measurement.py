@@ -1,7 +1,7 @@
 """The values a device reported, as frozen facts.
 
-A :class:`Measurement` is what one characteristic value says. It knows nothing of gateways, patients or
-the wire. Four times exist for a value (contract.md 5); only the device's own claim is known here.
+A :class:`Measurement` is what one characteristic value says. It knows nothing of gateways, patients
+or the wire. A value has four times (contract.md 5); only the device's own claim is known here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Absent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AsSent:
-    """Value and UCUM unit as the device sent them, before the one conversion to the catalogue's unit."""
+    """Value and UCUM unit as the device sent them, before conversion to the catalogue's unit."""
 
     value: float
     unit: str

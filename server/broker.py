@@ -6,8 +6,8 @@ The rules of this file (measured with mosquitto 2.0.11; contract.md 1):
 - Receive Maximum is how much the broker may have in hand here; each message is acknowledged by
   :meth:`BrokerClient.confirm` only, after it is safe.
 - Message ids are reused after a lost connection. An acknowledgement carries the number of the
-connection
-  its message came on, and is dropped when that one is gone: it would confirm another message.
+  connection its message came on, and is dropped when that one is gone: it would confirm another
+  message.
 """
 
 from __future__ import annotations
@@ -61,9 +61,8 @@ class BrokerClient:
     """A context manager that connects, subscribes again after each loss, and queues what comes.
 
     ``receive_maximum`` is what the broker is asked to have in hand here at most; a broker may not
-    listen
-    (mosquitto 2.0.11 with ``max_inflight_messages 0`` does not), so the queue has its own bound,
-    :data:`HELD_MAX`. Beyond it the oldest are dropped unconfirmed, and their senders resend.
+    listen (mosquitto 2.0.11 with ``max_inflight_messages 0`` does not), so the queue has its own
+    bound, :data:`HELD_MAX`. Beyond it the oldest are dropped unconfirmed, and their senders resend.
     """
 
     def __init__(
@@ -111,8 +110,7 @@ class BrokerClient:
         await self._ready.wait()
 
     async def take(self, limit: int) -> list[Message]:
-        """Wait for a message, then return it and at most ``limit`` - 1 more that are already
-        here."""
+        """Wait for a message; return it with what else is here already, at most ``limit``."""
         while not self._waiting:
             self._arrival.clear()
             await self._arrival.wait()
@@ -163,8 +161,7 @@ class BrokerClient:
         client.on_publish = self._on_publish
         return client
 
-    # The network thread runs these. They count connections and hand over to the event loop, no
-    # more.
+    # The network thread runs these; they count connections and hand over to the event loop.
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any

@@ -1,5 +1,4 @@
-"""``hemma server …``: run the server or one role of it, migrate, look into the store (contract.md
-3)."""
+"""``hemma server …`` (contract.md 3): run it or one role, migrate, look into the store."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What the server's commands share: one transaction, an answer as text or JSON, an error as a
-sentence."""
+"""What the server's commands share: one transaction, text or JSON, one sentence for an error."""
 
 from __future__ import annotations
 

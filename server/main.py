@@ -1,8 +1,7 @@
 """Start the server: one role in this process, or all of them as supervised children.
 
 Roles meet only in the database and the broker, so each may die and come back on its own. A child
-ends
-when its supervisor does, also when that was killed: it watches a pipe that closes then.
+ends when its supervisor does, also when that was killed: it watches a pipe that closes then.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from server.store.migrate import Migrated
 
 # What `hemma server run` starts; each module has `run(settings, stop)`. Loaded lazily: a process
-# needs
-# one of them.
+# needs one of them.
 ROLES = {
     "ingest": "server.ingest.role",
     "engine": "server.alerting.run",

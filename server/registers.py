@@ -1,5 +1,4 @@
-"""``hemma bind``, ``hemma unit`` and ``hemma user``: who is who and whose is what (contract.md
-3)."""
+"""``hemma bind | unit | user``: who is who, and whose is what (contract.md 3)."""
 
 from __future__ import annotations
 
@@ -128,8 +127,7 @@ def user_add(
     role: Annotated[Role, typer.Option(help="What the person does there.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Add an account. The password is asked for, or read from standard input where that is no
-    terminal."""
+    """Add an account; its password is asked for, or read where standard input is no terminal."""
     password_hash = hash_password(_password())
 
     async def work(tx: Transaction) -> int:

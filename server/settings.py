@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Outside the gateways' alphabet, so that a gateway's access pattern can never meet it (contract.md
-# 1).
+# Outside the gateways' alphabet (contract.md 1): a gateway's access pattern can never meet it.
 SERVER_USER = "_hemma-server"
 
 
@@ -35,8 +34,7 @@ class Settings:
     base_url: str = "http://127.0.0.1:8000"
 
     def mqtt_password(self) -> str | None:
-        """Return the broker's password, read now so that a changed file counts at the next
-        connection."""
+        """Return the broker's password, or None; read now, so that a changed file counts."""
         if self.mqtt_password_file is None:
             return None
         try:

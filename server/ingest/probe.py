@@ -1,5 +1,4 @@
-"""Does this broker really deliver shared subscriptions? Some grant them and then stay silent
-(measured)."""
+"""Does this broker deliver shared subscriptions, or grant them and stay silent (measured)?"""
 
 from __future__ import annotations
 
@@ -11,8 +10,8 @@ from server.settings import SERVER_USER, Settings
 
 PROBE_TIMEOUT_S = 5.0
 PROBE_TRIES = 3
-# The server may write here by the same pattern as any gateway under its own name, and nobody acts
-# on it.
+# The server may write here by the pattern that lets a gateway write under its own name; nobody
+# acts on it.
 TOPIC = f"hemma/v1/{SERVER_USER}/log"
 
 

@@ -1,5 +1,4 @@
-"""The ingest role: one worker for fresh values, one for the backlog, which never stands before
-them."""
+"""The ingest role: a worker for fresh values, and one for the backlog, never before them."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 - Stored, or there already → acknowledged; that is the store's answer to what is *accepted* here.
 - Cannot be decoded or identified → put into quarantine with its reason, refused for ever.
 - Unknown gateway, unsupported version → refused for now: the row stays at home.
-- JSON that cannot be read at all → refused with ``seq`` null; the gateway sends its items one by
-one.
+- JSON that cannot be read at all → refused with ``seq`` null; the gateway sends its items singly.
 - A bad item never holds up a good one. Implausible is not undecodable: it is accepted.
 """
 
@@ -22,8 +21,7 @@ from devices.wire.shapes import Seq
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is refused, and what of it is put into quarantine (None: nothing, the row stays at
-    home)."""
+    """What is refused, and what of it goes into quarantine (None: the row stays at home)."""
 
     nack: Nack
     detail: str = ""
@@ -61,8 +59,7 @@ def judge(
     """Judge one message of the topics ``measurements`` and ``backlog``.
 
     ``known`` holds the names of the registered gateways; ``correlation`` is the MQTT property,
-    which
-    names the message when its payload cannot.
+    which names the message when its payload cannot.
     """
     gateway, leaf = wire.gateway_of(topic)
     msg = (correlation or b"").decode(errors="replace")

@@ -4,8 +4,7 @@ The order is the safety property (contract.md 1): commit, then the acknowledgeme
 the one to the broker. Whatever dies in between, the home still has the row and sends it again.
 
 A batch is what has arrived while the one before was committed: at rest a value waits for nothing,
-under
-load batches grow by themselves to the Receive Maximum.
+under load batches grow by themselves to the Receive Maximum.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A message with its verdict, and its gateway's id (None: unknown, then nothing was
-    accepted)."""
+    """A message with its verdict and its gateway's id (None: unknown, nothing was accepted)."""
 
     message: Message
     verdict: Verdict

@@ -1,0 +1,1 @@
+"""Reaching staff who look at no page: nothing yet. The role ``notify`` is ``server.fleet``."""

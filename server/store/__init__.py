@@ -1,0 +1,1 @@
+"""The server's memory: SQL and psycopg live here and nowhere else."""

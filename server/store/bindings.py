@@ -1,8 +1,7 @@
 """Whose device it is, from when to when; and the registers of gateways and devices.
 
 A value's patient is found by these rows (``server.store.corrections.binding_of``). The database
-itself
-refuses two bindings of one device, or one user of it, that overlap.
+itself refuses two bindings of one device, or one user of it, that overlap.
 """
 
 from __future__ import annotations
@@ -75,12 +74,10 @@ async def bind(
     gateway_id: int | None = None,
     at: datetime | None = None,
 ) -> Bound:
-    """Bind a device, or one user of it, to a patient from ``since`` (inclusive) to ``until``
-    (exclusive).
+    """Bind a device, or one user of it, to a patient from ``since`` on and before ``until``.
 
     Unassigned values inside the period are given to the patient and judged (``at`` is the server's
-    time
-    of that; default the transaction's). Raises :class:`BindingOverlap`.
+    time of that; default the transaction's). Raises :class:`BindingOverlap`.
     """
     await corrections.take_turn(tx, alone=True)
     try:
@@ -117,8 +114,7 @@ async def listed(tx: Transaction) -> list[Binding]:
 
 
 async def id_of(tx: Transaction, table: str, name: str) -> int:
-    """Return the id of a ``gateway``, ``device`` or ``unit`` by its name; raises
-    :class:`UnknownName`."""
+    """Return the id of a ``gateway``, ``device`` or ``unit``; raises :class:`UnknownName`."""
     cursor = await tx.execute(_BY_NAME[table], (name,))
     found = await cursor.fetchall()
     if len(found) != 1:

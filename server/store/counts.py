@@ -22,9 +22,7 @@ async def row_counts(tx: Transaction) -> dict[str, int]:
 
 
 async def copies_of(tx: Transaction, uids: Sequence[str]) -> dict[str, int]:
-    """Return how many measurements carry each of these uids (32 hex digits): 1 for what was kept
-    once, 0 for what is not there.
-    """
+    """Return how many measurements carry each of these uids (32 hex digits); 0: not there."""
     cursor = await tx.execute(
         "SELECT replace(wanted.uid::text, '-', ''), count(m.uid)"
         " FROM unnest(%s::uuid[]) AS wanted (uid) LEFT JOIN measurement m ON m.uid = wanted.uid"

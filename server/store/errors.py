@@ -8,23 +8,19 @@ class StoreError(Exception):
 
 
 class DatabaseUnavailable(StoreError):
-    """The world is slow: the server is away, full, restarting, or lost a race. Try again with a
-    delay."""
+    """The database is away, full, restarting, or lost a race; try again with a delay."""
 
 
 class SchemaMissing(DatabaseUnavailable):
-    """The database answers but has not been migrated yet; ``hemma server migrate`` does it. Try
-    again."""
+    """The database has not been migrated yet; ``hemma server migrate`` does it, then try again."""
 
 
 class DataRefused(StoreError):
-    """The database refused these data. Trying again changes nothing; find the culprit and put it
-    aside."""
+    """The database refused these data, now and for ever: find the culprit and put it aside."""
 
 
 class CatalogueConflict(StoreError):
-    """The database was written with another meaning of a kind's or component's number. Our bug:
-    stop."""
+    """The database was written with another meaning of a kind's number: our bug, stop."""
 
 
 class UnknownName(StoreError):

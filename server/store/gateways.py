@@ -55,8 +55,7 @@ async def listed(tx: Transaction) -> list[GatewayState]:
 async def note_status(tx: Transaction, name: str, status: Status, *, at: datetime) -> bool:
     """Store a gateway's status; return whether it has just come online (or restarted).
 
-    A will's figures are the ones of its connection's start, so only its state counts (contract.md
-    1).
+    A will's figures are those of its connection's start: only its state counts (contract.md 1).
     An unknown gateway's status is ignored: whoever enrols it will hear the retained one.
     """
     is_will = status.reason == "will"
@@ -93,9 +92,7 @@ WHERE id IN (
 """
 
 # A retained status is delivered again at each of our connections: it is no news, and hearing the
-# broker
-# repeat it is not hearing the gateway. last_heard_at therefore moves only with a new status or
-# state.
+# broker repeat it is not hearing the gateway. last_heard_at moves only with a new status or state.
 _STATUS = """
 WITH before AS (
     SELECT id, state, last_status ->> 'boot' AS boot, last_status FROM gateway

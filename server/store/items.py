@@ -1,13 +1,11 @@
-"""Keep what gateways and people send: each item once, with its patient or the reason for having
-none.
+"""Keep what gateways and people send: each item once, with its patient or why it has none.
 
 The rules of this file (contract.md 1):
 
 - An item's identity is its ``uid``. The first one counts; the same again is a duplicate and changes
   nothing, in whatever order and however often items come.
 - A value belongs to a patient when its ``t`` and its ``gw_t`` lie inside one binding. Otherwise it
-is
-  stored all the same, unassigned, with its reason.
+  is stored all the same, unassigned, with its reason.
 - An implausible value is stored and flagged.
 - What the rules must judge is put into ``engine_inbox`` in the same transaction.
 """
@@ -30,15 +28,14 @@ from server.store import corrections, quarantine
 from server.store.database import Transaction
 from server.store.errors import DataRefused
 
-# Where the home screen stands is part of who may have answered on it, so each gateway's is its own
+# Where a home screen stands is part of who may have answered on it: each gateway's is its own
 # device.
 SCREEN = "screen"
 # Values that a person entered for somebody else; they name the patient themselves.
 PROXY = "proxy"
 IMPLAUSIBLE = "implausible"
 # Values dated later than this after their arrival never become a patient's latest: they would hide
-# all
-# that follow. They are stored and shown with their own time.
+# all that follow. They are stored and shown with their own time.
 FUTURE_MAX_S = 600
 _SEPARATOR = "\x1f"
 
@@ -71,8 +68,7 @@ class Kept:
     """The outcome for one item.
 
     ``received_seq`` is the server's order, for new values and events. ``unassigned`` is the reason
-    for
-    having no patient: unbound_device, outside_binding, other_user or no_device.
+    for having no patient: unbound_device, outside_binding, other_user or no_device.
     """
 
     uid: str
@@ -86,8 +82,7 @@ def entered(item: Item, *, token: str, patient_id: int, entered_by: int) -> Rece
     """Make an item out of a value that a person typed; its device is :data:`PROXY`.
 
     ``token`` is the form's idempotency token: the same form sent twice is stored once. The uid and
-    the
-    device of ``item`` are replaced.
+    the device of ``item`` are replaced.
     """
     uid = hashlib.sha256(f"entered\0{token}".encode()).hexdigest()[:32]
     item = msgspec.structs.replace(item, uid=uid, dev=PROXY)
@@ -99,9 +94,8 @@ async def keep(
 ) -> list[Kept]:
     """Store the new ones among ``items`` and say for each what became of it, in the given order.
 
-    Raises DataRefused (through the transaction) when one of the items cannot be stored at all;
-    then none
-    of this transaction is, and the caller finds the culprit by halving.
+    Raises DataRefused (through the transaction) when one of the items cannot be stored at all; then
+    none of this transaction is, and the caller finds the culprit by halving.
     """
     late_facts = any(received.item.type in ("clock", "retract") for received in items)
     await corrections.take_turn(tx, alone=late_facts)
@@ -132,8 +126,7 @@ async def _new_ones(
     first: dict[str, ReceivedItem] = {}
     for received in items:
         first.setdefault(received.item.uid, received)
-    # Sorted, so that two workers with the same uids wait for each other instead of locking each
-    # other.
+    # Sorted: two workers with the same uids wait for each other instead of deadlocking.
     cursor = await tx.execute(
         "INSERT INTO item_uid (uid, stored_at) SELECT u, %s FROM unnest(%s::uuid[]) AS u "
         "ON CONFLICT DO NOTHING RETURNING uid",
@@ -144,8 +137,7 @@ async def _new_ones(
 
 
 async def _keep_facts(tx: Transaction, new: Sequence[ReceivedItem], stored_at: datetime) -> None:
-    """Handle the items that are not values, and what earlier ones say about the values just
-    stored."""
+    """Handle items that are not values, and what earlier ones say about the values just stored."""
     for received in new:
         item = received.item
         if item.type == "undecodable":
@@ -292,22 +284,21 @@ ON CONFLICT (name) DO UPDATE SET model = excluded.model
     WHERE device.model = '' AND excluded.model <> ''
 """
 
-# One statement for the whole batch, for exactly the new uids. ``latest`` moves only forward;
-# between
-# two values of the same moment the greater uid wins, so that the order of arrival does not matter.
+# One statement for the whole batch, for exactly the new uids. ``latest`` moves only forward; of two
+# values of the same moment the greater uid wins, so that the order of arrival does not matter.
 _INSERT = f"""
 WITH incoming AS (
     SELECT * FROM unnest(
         %(uid)s::uuid[], %(t)s::timestamptz[], %(tq)s::text[], %(type)s::text[], %(event)s::text[],
-        %(about)s::uuid[],
-        %(kind)s::smallint[], %(patient)s::int[], %(gateway)s::int[], %(device)s::text[],
-        %(user_index)s::bigint[], %(boot)s::uuid[], %(seq)s::bigint[], %(dev_t)s::timestamp[],
-        %(gw_t)s::timestamptz[], %(gw_q)s::text[], %(mono_ms)s::bigint[], %(flags)s::text[],
-        %(ctx)s::text[], %(char)s::text[], %(raw)s::bytea[], %(entered_by)s::int[]
+        %(about)s::uuid[], %(kind)s::smallint[], %(patient)s::int[], %(gateway)s::int[],
+        %(device)s::text[], %(user_index)s::bigint[], %(boot)s::uuid[], %(seq)s::bigint[],
+        %(dev_t)s::timestamp[], %(gw_t)s::timestamptz[], %(gw_q)s::text[], %(mono_ms)s::bigint[],
+        %(flags)s::text[], %(ctx)s::text[], %(char)s::text[], %(raw)s::bytea[],
+        %(entered_by)s::int[]
     ) WITH ORDINALITY AS i (
         uid, t, tq, type, event, about, kind_id, named_patient, gateway_id, device, user_index,
-        boot, seq,
-        dev_t, gw_t, gw_q, mono_ms, flags, ctx, char, raw, entered_by, position)
+        boot, seq, dev_t, gw_t, gw_q, mono_ms, flags, ctx, char, raw,
+        entered_by, position)
 ), placed AS (
     SELECT i.*, d.id AS device_id, coalesce(i.named_patient, b.patient_id) AS patient_id,
            CASE WHEN i.named_patient IS NULL AND b.patient_id IS NULL
@@ -319,9 +310,8 @@ WITH incoming AS (
 ), kept AS (
     INSERT INTO measurement (
         uid, measured_at, measured_how, type, event, about, kind_id, patient_id, unassigned,
-        gateway_id,
-        device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms, stored_at,
-        received_seq, flags, context, characteristic, raw, entered_by)
+        gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
+        stored_at, received_seq, flags, context, characteristic, raw, entered_by)
     SELECT uid, t, tq, type, event, about, kind_id, patient_id, unassigned, gateway_id,
            device_id, boot, seq, dev_t, gw_t, gw_q, mono_ms, %(stored_at)s,
            nextval('received_seq'), string_to_array(flags, '{_SEPARATOR}'), ctx::jsonb, char, raw,

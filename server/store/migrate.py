@@ -1,8 +1,7 @@
 """Bring a database to this version's schema.
 
 Alembic runs the numbered SQL files of ``migrations/``; an advisory lock lets one process do it
-while the
-others wait, so that every role may call :func:`migrate` at its start.
+while the others wait, so that every role may call :func:`migrate` at its start.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ class Migrated:
     """What a migration found and left.
 
     ``before`` is None for an empty database. ``timescale`` is the extension's version, or None on
-    plain
-    PostgreSQL; ``hypertables`` names the tables that are cut into chunks.
+    plain PostgreSQL; ``hypertables`` names the tables that are cut into chunks.
     """
 
     before: str | None
@@ -47,9 +45,8 @@ class Migrated:
 def migrate(url: str) -> Migrated:
     """Migrate the database at ``url``, and copy the catalogue of kinds into it. Harmless to repeat.
 
-    Raises DatabaseUnavailable when it does not answer or another process keeps the lock for more
-    than
-    :data:`LOCK_WAIT_MAX_S`.
+    Raises DatabaseUnavailable when it does not answer or another process keeps the
+    lock for more than :data:`LOCK_WAIT_MAX_S`.
     """
     with errors_named(), _connection(url) as connection:
         connection.execute(f"SET lock_timeout = '{LOCK_WAIT_MAX_S}s'")
@@ -69,8 +66,7 @@ def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _upgrade(url: str) -> tuple[str | None, str]:
-    # creator: psycopg understands every form of address (sockets, services) that SQLAlchemy does
-    # not.
+    # creator: psycopg understands forms of address (sockets, services) that SQLAlchemy does not.
     engine = create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(url, **_options("hemma-migrate")),

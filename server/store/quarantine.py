@@ -11,8 +11,7 @@ from psycopg.rows import class_row
 
 from server.store.database import Transaction
 
-# The broker's own limit is four times the contract's; more than this of a payload teaches nobody
-# anything.
+# The broker's own limit, four times the contract's; more of a payload teaches nobody anything.
 PAYLOAD_KEPT_MAX_BYTES = 262_144
 DETAIL_MAX_CHARACTERS = 500
 
@@ -76,8 +75,7 @@ def _digest(one: Rejected) -> bytes:
 
 
 def _text(value: str | None) -> str | None:
-    """Return text that PostgreSQL can hold: it refuses the zero character that a bad item may
-    carry."""
+    """Return text that PostgreSQL can hold: it refuses the zero character."""
     if value is None:
         return None
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}")[:DETAIL_MAX_CHARACTERS]

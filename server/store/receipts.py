@@ -1,5 +1,4 @@
-"""Sett: that a person in care saw a value, on its way back to the home it came from (contract.md
-1)."""
+"""Sett (contract.md 1): that a person in care saw a value, on its way back to its home."""
 
 from __future__ import annotations
 
@@ -49,8 +48,7 @@ async def mark_seen(
 async def unsent(
     tx: Transaction, *, gateway: str | None = None, limit: int = 500
 ) -> list[PendingReceipt]:
-    """Return receipts that have not been told yet, oldest first; of one gateway, or of all
-    online."""
+    """Return receipts not told yet, oldest first; of one gateway, or of all that are online."""
     wanted = (
         "r.sent_at IS NULL AND CASE WHEN %(gateway)s::text IS NULL THEN g.state = 'online' "
         "ELSE g.name = %(gateway)s END"

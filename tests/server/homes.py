@@ -1,5 +1,4 @@
-"""An invented home for the store's, ingest's and fleet's tests: one unit, two patients, one
-gateway, one cuff."""
+"""An invented home for tests: one unit, two patients, one gateway, one cuff."""
 
 from __future__ import annotations
 

@@ -13,6 +13,5 @@ down_revision: str | None = "0002"
 def upgrade() -> None:
     """Run ``0003_decision.sql`` as it stands."""
     statements = (Path(__file__).parent.parent / "0003_decision.sql").read_text(encoding="utf-8")
-    # Not op.execute: it reads ":name" in SQL as a parameter; here the file goes to the server
-    # untouched.
+    # Not op.execute, which reads ":name" in SQL as a parameter: the file goes as it stands.
     op.get_bind().exec_driver_sql(statements, execution_options={"no_parameters": True})
