@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import structlog
 import typer
 
@@ -21,7 +22,8 @@ from gateway.enrolment import enrol
 from gateway.errors import GatewayError, SettingsInvalid
 from gateway.instructions import last_config
 from gateway.paired import PairedDevice, pair, paired
-from gateway.rows import count_rows
+from gateway.rows import by_state, count_rows
+from gateway.running import is_held, last_notice
 from gateway.settings import NAME, Settings, config_key_of, from_environment
 from gateway.storage import explained, open_for_reading, open_storage
 
@@ -47,23 +49,7 @@ def status(json_: Json = False) -> None:
     with _failing(as_json=json_):
         settings = from_environment(os.environ)
         with _reading(settings) as connection:
-            counts, config = count_rows(connection), last_config(connection)
-            devices = connection.execute(
-                "SELECT dev, battery, last_seen FROM device ORDER BY dev"
-            ).fetchall()
-            answer = {
-                "gateway": settings.name,
-                "broker": f"{settings.mqtt_host}:{settings.mqtt_port}",
-                "outbox": counts.open,
-                "oldest": None if counts.oldest is None else text_of(counts.oldest),
-                "quarantine": counts.rejected,
-                "config_serial": None if config is None else config.serial,
-                "paired": [
-                    {"address": each.address, "model": each.model, "profile": each.profile}
-                    for each in paired(connection)
-                ],
-                "devices": [dict(each) for each in devices],
-            }
+            answer = _status(settings, connection)
         _show(answer, as_json=json_)
 
 
@@ -80,16 +66,7 @@ def outbox(json_: Json = False, rows: int = ROWS_SHOWN) -> None:
             ).fetchall()
         answer = {
             "open": counts.open,
-            "counts": {
-                "journal": counts.journal,
-                "waiting": counts.waiting,
-                "sent": counts.sent,
-                "left_home": counts.left_home,
-                "stored": counts.stored,
-                "rejected": counts.rejected,
-                "tombstones": counts.tombstones,
-                "duplicates": counts.duplicates,
-            },
+            "counts": by_state(counts),
             "oldest": None if counts.oldest is None else text_of(counts.oldest),
             "rows": [dict(each) for each in newest],
         }
@@ -144,6 +121,32 @@ def enrol_gateway(
                 f"The enrolment could not be written ({error}).", "Check HEMMA_GATEWAY_DATA."
             ) from error
         _show({"enrolled": name, "file": str(path)}, as_json=json_)
+
+
+def _status(settings: Settings, connection: sqlite3.Connection) -> dict[str, object]:
+    counts, config = count_rows(connection), last_config(connection)
+    running = last_notice(connection, settings.data)
+    devices = connection.execute(
+        "SELECT dev, battery, last_seen FROM device ORDER BY dev"
+    ).fetchall()
+    return {
+        "gateway": settings.name,
+        "running": is_held(settings.data),
+        "broker": f"{settings.mqtt_host}:{settings.mqtt_port}",
+        "link": None if running is None else msgspec.to_builtins(running.link),
+        "radio": None if running is None else msgspec.to_builtins(running.radio),
+        "clock": None if running is None else running.clock,
+        "outbox": counts.open,
+        "counts": by_state(counts),
+        "oldest": None if counts.oldest is None else text_of(counts.oldest),
+        "quarantine": counts.rejected,
+        "config_serial": None if config is None else config.serial,
+        "paired": [
+            {"address": each.address, "model": each.model, "profile": each.profile}
+            for each in paired(connection)
+        ],
+        "devices": [dict(each) for each in devices],
+    }
 
 
 async def _run(settings: Settings) -> None:

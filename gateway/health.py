@@ -81,6 +81,24 @@ class Health:
         )
 
 
+def has_changed(before: wire.Status, now: wire.Status) -> bool:
+    """Tell whether what a person would act on has changed; figures that creep do not count."""
+
+    def essence(status: wire.Status) -> tuple[object, ...]:
+        batteries = tuple((device.dev, device.battery) for device in status.devices)
+        return (
+            status.state,
+            status.quarantine,
+            status.radio.state,
+            status.radio.resets,
+            status.clock,
+            status.power,
+            batteries,
+        )
+
+    return essence(before) != essence(now)
+
+
 def software() -> str:
     """Return the name and version of what runs here."""
     try:

@@ -83,6 +83,15 @@ class Broker:
     password: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """Whether the broker has taken us, since when (boot-time clock), and why not."""
+
+    is_up: bool
+    since_mono_ms: int
+    reason: str | None = None
+
+
 class Link:
     """A connection that is up; made by :func:`connect`.
 

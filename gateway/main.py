@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +18,13 @@ from gateway.ble.listen import listen
 from gateway.ble.radio import Radio
 from gateway.boot_clock import BootClock
 from gateway.clock import ClockReading, SystemClock, boot_id
-from gateway.errors import SettingsInvalid, StorageFull, StorageUnusable
+from gateway.errors import SettingsInvalid, StorageFull
 from gateway.health import Health
 from gateway.intake import Intake
 from gateway.link import Broker
 from gateway.outbox import Outbox
 from gateway.paired import paired
+from gateway.running import Notice, only_one
 from gateway.settings import Settings
 from gateway.uplink import Uplink
 
@@ -72,7 +72,7 @@ async def run(
     StorageUnusable; a radio or a broker that is away is waited for.
     """
     tell = on_event or _tell_nobody
-    with _only_one(settings.data), _open_outbox(settings) as outbox:
+    with only_one(settings.data), _open_outbox(settings) as outbox:
         async with asyncio.TaskGroup() as group:
             await _run_in(group, settings, outbox, radio or Radio(), stop, tell)
 
@@ -106,12 +106,15 @@ async def _run_in(
     sending = group.create_task(uplink.run(stop), name="uplink")
     keeping = group.create_task(_upkeep(outbox, clock), name="upkeep")
     boot_clock = BootClock(outbox=outbox, clock=clock, zone=zone, bell=uplink_bell)
+    notice = Notice(outbox=outbox, clock=clock, radio=radio_health, link=lambda: uplink.link)
+    noticing = group.create_task(notice.run(), name="notice")
     righting = group.create_task(boot_clock.run(), name="boot_clock")
     log.info("started", gateway=settings.name, outbox=outbox.counts().open)
     await stop.wait()
     # In the path's order: nothing new comes in, what came is queued, then the last status goes.
     keeping.cancel()
     righting.cancel()
+    noticing.cancel()
     listening.cancel()
     intake_bell.set()
     uplink_bell.set()
@@ -186,26 +189,6 @@ def _open_outbox(settings: Settings) -> Iterator[Outbox]:
         yield outbox
     finally:
         outbox.close()
-
-
-@contextmanager
-def _only_one(data: Path) -> Iterator[None]:
-    """Hold the data folder: two gateways on one outbox would send everything twice."""
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        lock = (data / "gateway.lock").open("a")
-    except OSError as error:
-        raise StorageUnusable(
-            f"{data} cannot be written ({error.strerror}).", "Check HEMMA_GATEWAY_DATA."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StorageUnusable(
-                f"Another gateway process runs on {data}.", "Stop it, or use another folder."
-            ) from error
-        yield
 
 
 def _tell_nobody(_event: str, _fields: Mapping[str, object]) -> None:

@@ -159,6 +159,20 @@ def count_rows(connection: sqlite3.Connection) -> Counts:
     )
 
 
+def by_state(counts: Counts) -> dict[str, int]:
+    """Return ``counts`` as a person reads them: how many rows are in which state."""
+    return {
+        "journal": counts.journal,
+        "waiting": counts.waiting,
+        "sent": counts.sent,
+        "left_home": counts.left_home,
+        "stored": counts.stored,
+        "rejected": counts.rejected,
+        "tombstones": counts.tombstones,
+        "duplicates": counts.duplicates,
+    }
+
+
 def sendable(item: wire.Item) -> tuple[bytes, bytes | None]:
     """Return the item's JSON; for one too large to travel, a tombstone's and the original's."""
     payload = wire.encode(item)

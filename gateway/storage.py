@@ -167,7 +167,20 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only=1")
         connection.row_factory = sqlite3.Row
         connection.execute("SELECT count(*) FROM meta").fetchone()
+        try:
+            _check_is_current(connection, path)
+        except StorageUnusable:
+            connection.close()
+            raise
         return connection
+
+
+def _check_is_current(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) < len(MIGRATIONS):
+        raise StorageUnusable(
+            f"{path} was written by an older version of this software.",
+            "Start the gateway once; it brings the file up to date.",
+        )
 
 
 def _unreadable(path: Path) -> StorageUnusable:
@@ -192,11 +205,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, quota_bytes: int) -> No
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StorageUnusable(
-            f"{path} was written by a newer version of this software.", "Upgrade the gateway."
-        )
+    version = _version(connection, path)
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {statements} PRAGMA user_version={number}; COMMIT;"
@@ -211,6 +220,15 @@ def used_share(connection: sqlite3.Connection, path: Path) -> float:
             for name in ("page_count", "freelist_count", "max_page_count")
         )
     return float((used - free) / most)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StorageUnusable(
+            f"{path} was written by a newer version of this software.", "Upgrade the gateway."
+        )
+    return int(version)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from gateway.backoff import (
 )
 from gateway.clock import ClockReading
 from gateway.errors import LinkLost, LinkRefused, SessionTakenOver, StorageFull
+from gateway.health import has_changed
 from gateway.link import (
     FIRST_ERROR,
     NO_MATCHING_SUBSCRIBERS,
@@ -42,6 +43,7 @@ from gateway.link import (
     Broker,
     Closed,
     Link,
+    LinkState,
     Taken,
     connect,
 )
@@ -124,6 +126,7 @@ class Uplink:
         self._jitter = jitter
         self._on_event = on_event
         self._flight = _Flight()
+        self.link = LinkState(is_up=False, since_mono_ms=clock().mono_ms)
         self._to_report: list[tuple[str, dict[str, str | int]]] = []
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -135,6 +138,7 @@ class Uplink:
             try:
                 async with connect(self._broker, will=self._will(), bell=self._bell) as link:
                     up_ms = self._now_ms()
+                    self.link = LinkState(is_up=True, since_mono_ms=up_ms)
                     await self._serve(link, stop)
             except StorageFull as error:
                 # What cannot be noted as sent is not sent: it waits until there is room.
@@ -162,6 +166,8 @@ class Uplink:
         wait_s = backoff_s(
             tries, first_s=RECONNECT_FIRST_S, max_s=RECONNECT_MAX_S, jitter=self._jitter
         )
+        since_ms = self._now_ms() if self.link.is_up else self.link.since_mono_ms
+        self.link = LinkState(is_up=False, since_mono_ms=since_ms, reason=error.reason)
         event = "link_lost"
         if isinstance(error, LinkRefused):
             event = "link_refused"
@@ -328,7 +334,7 @@ class Uplink:
         flight.looked_ms = now_ms
         status = self._status.status("online", None)
         is_due = now_ms - flight.status_ms >= STATUS_INTERVAL_S * 1000
-        if flight.status is None or is_due or _has_changed(flight.status, status):
+        if flight.status is None or is_due or has_changed(flight.status, status):
             flight.status, flight.status_ms = status, now_ms
             self._publish_status(link, status)
 
@@ -360,24 +366,6 @@ class Uplink:
             STATUS_LOOK_S,
             max(1.0 if due_ms <= self._now_ms() else 0.0, (due_ms - self._now_ms()) / 1000),
         )
-
-
-def _has_changed(before: wire.Status, now: wire.Status) -> bool:
-    """Tell whether what a person would act on has changed; figures that creep do not count."""
-
-    def essence(status: wire.Status) -> tuple[object, ...]:
-        batteries = tuple((device.dev, device.battery) for device in status.devices)
-        return (
-            status.state,
-            status.quarantine,
-            status.radio.state,
-            status.radio.resets,
-            status.clock,
-            status.power,
-            batteries,
-        )
-
-    return essence(before) != essence(now)
 
 
 async def _until(event: asyncio.Event, timeout_s: float) -> None:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from devices import wire
 from gateway.backoff import backoff_s
+from gateway.ble.health import RadioHealth
 from gateway.clock import SystemClock, boot_id, is_synchronised, moment_of, text_of
 from gateway.command import app
 from gateway.errors import SettingsInvalid, StorageUnusable
+from gateway.link import LinkState
 from gateway.main import run
+from gateway.running import Notice, is_held, last_notice, only_one
 from gateway.settings import Settings, from_environment
+from gateway.storage import open_for_reading
 from hemma.broker import Broker as Mosquitto
 from tests.gateway.fix_home import make_home, until
 from tests.gateway.fix_server import serving
@@ -40,6 +48,80 @@ def test_outbox_and_status_read_beside_a_running_gateway(data: Path) -> None:
     answer = json.loads(runner.invoke(app, ["status", "--json"]).stdout)
     assert (answer["gateway"], answer["outbox"], answer["paired"]) == ("gw-1", 1, [])
     home.outbox.close()
+
+
+def status_of() -> dict[str, Any]:
+    result = runner.invoke(app, ["status", "--json"])
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def test_status_where_nothing_has_run_or_nothing_runs_any_more(data: Path) -> None:
+    home = make_home(data / "outbox.sqlite3")
+    answer = status_of()
+    assert (answer["running"], answer["link"], answer["radio"]) == (False, None, None)
+    link = LinkState(is_up=True, since_mono_ms=home.clock.read().mono_ms)
+    radio = RadioHealth()
+    radio.started(0)
+    notice = Notice(outbox=home.outbox, clock=home.clock.read, radio=radio, link=lambda: link)
+    assert notice.look()
+    # Killed since: what it wrote is not taken for now.
+    answer = status_of()
+    assert answer["running"] is False
+    assert answer["link"] == {"up": False, "since": None, "reason": "The gateway does not run."}
+    assert (answer["radio"]["state"], answer["clock"]) == ("absent", None)
+    home.outbox.close()
+
+
+def test_notice_writes_changes_only_and_counts_back_from_a_corrected_clock(data: Path) -> None:
+    home = make_home(data / "outbox.sqlite3")
+    home.clock.quality, home.clock.wrong = "none", -timedelta(days=365)
+    links = [LinkState(is_up=True, since_mono_ms=home.clock.read().mono_ms)]
+    radio = RadioHealth()
+    notice = Notice(outbox=home.outbox, clock=home.clock.read, radio=radio, link=lambda: links[-1])
+    with only_one(data):
+        assert notice.look()
+        assert not notice.look()
+        home.clock.push(60)
+        home.clock.quality, home.clock.wrong = "ntp", timedelta(0)
+        assert notice.look()
+        answer = status_of()
+        now = home.clock.read()
+        assert (answer["running"], answer["clock"]) == (True, "ntp")
+        assert answer["link"]["up"] is True
+        since = moment_of(answer["link"]["since"])
+        assert abs(now.utc - timedelta(seconds=60) - since) < timedelta(seconds=2)
+        assert answer["radio"] == {"state": "absent", "resets": 0}
+        radio.started(0)
+        links.append(LinkState(False, now.mono_ms, "No broker answers."))
+        assert notice.look()
+        answer = status_of()
+        assert answer["link"]["reason"] == "No broker answers."
+        assert answer["radio"]["state"] == "ok"
+        assert answer["counts"]["waiting"] == 0
+    home.outbox.close()
+
+
+def test_notice_outlives_a_full_file(data: Path) -> None:
+    home = make_home(data / "outbox.sqlite3")
+    connection = home.outbox.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    links = [LinkState(False, 0, "x" * 100_000)]
+    notice = Notice(
+        outbox=home.outbox, clock=home.clock.read, radio=RadioHealth(), link=lambda: links[-1]
+    )
+    assert not notice.look()
+    links.append(LinkState(False, 0, "x"))
+    assert notice.look()
+    home.outbox.close()
+
+
+def test_file_of_an_older_version_is_told_to_who_looks(data: Path) -> None:
+    home = make_home(data / "outbox.sqlite3")
+    home.outbox.connection.execute("PRAGMA user_version=1")
+    home.outbox.close()
+    assert "older version" in status_of()["error"]
 
 
 def test_pair_then_refused_address(data: Path) -> None:
@@ -104,6 +186,11 @@ def test_waits_grow_to_their_bound_and_jitter_only_shortens() -> None:
     assert backoff_s(2, first_s=10, max_s=600, jitter=lambda: 1.0) == 10
 
 
+def is_linked(connection: sqlite3.Connection, data: Path) -> bool:
+    running = last_notice(connection, data)
+    return running is not None and running.link.up and running.link.since is not None
+
+
 @pytest.mark.integration
 async def test_whole_process_starts_takes_what_was_left_and_stops(
     broker: Mosquitto, gateway_password_file: Path, tmp_path: Path
@@ -122,9 +209,12 @@ async def test_whole_process_starts_takes_what_was_left_and_stops(
                 run(settings, stop=stop, on_event=lambda name, _: events.append(name))
             )
             await until(lambda: "stored" in events)
+            with closing(open_for_reading(settings.database)) as connection:
+                await until(lambda: is_linked(connection, tmp_path))
             with pytest.raises(StorageUnusable, match="Another gateway"):
                 await run(settings, stop=stop)
             stop.set()
         await until(lambda: server.status()[-1].reason == "shutdown")
+    assert not is_held(tmp_path)
     assert [name for name in events if name != "journaled"] == ["queued", "puback", "stored"]
     assert wire.decode_envelope(server.of("backlog", "measurements")[0].payload).v == 1

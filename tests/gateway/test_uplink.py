@@ -280,14 +280,24 @@ async def test_broker_away_then_back(broker: Mosquitto, home: Home) -> None:
         async with uplinked(home, as_gateway(broker)):
             home.measure(150)
             await until(lambda: home.outbox.counts().stored == 1)
+            uplink = home.uplink
+            assert uplink is not None
+            up = uplink.link
+            assert (up.is_up, up.reason) == (True, None)
+            home.push(1)
             broker.kill()
             home.measure(151)
             await until(lambda: not server.is_ready)
+            await until(lambda: not uplink.link.is_up)
+            down = uplink.link
+            assert down.since_mono_ms >= up.since_mono_ms + 1000
+            assert down.reason
             assert home.outbox.counts().open == 1
             broker.start()
             await until(lambda: server.is_ready)
             home.push(61)
             await until(lambda: home.outbox.counts().stored == 2)
+            assert uplink.link.is_up
     assert {seq for heard in server.of("measurements", "backlog") for seq in heard.seqs} == {1, 2}
 
 
