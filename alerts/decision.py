@@ -47,6 +47,7 @@ class Reason(StrEnum):
     FUTURE_TIME = "future_time"
     CLOSED_EPISODE_GOES_ON = "closed_episode_goes_on"
     TECHNICAL = "technical"
+    NOT_JUDGED = "not_judged"  # the rules could not be asked: a person must look
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Episode:
 
     ``is_open`` until a person has closed it; ``is_firing`` until the values have returned.
     ``cited`` are the keys of the readings that are its evidence, ``last_evidence_at`` when the
-    newest of them was measured.
+    newest of them was measured. ``pinned`` is the rule as it fired: values have returned when it
+    says so, however the rule has been changed since (clinical.md 4e). None: not known, so today's.
     """
 
     alert_id: uuid.UUID
@@ -54,6 +55,7 @@ class Episode:
     is_firing: bool
     cited: frozenset[tuple[str, int]]
     last_evidence_at: datetime
+    pinned: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def evaluate(
             continue
         for rule, rule_version in thresholds:
             judged = judge(rule, group, state.known)
-            decision = _decide(_Case(rule, rule_version, judged, state, as_of)) if judged else None
+            case = _Case(rule, rule_version, group, judged, state, as_of)
+            decision = _decide(case) if judged else None
             if decision is not None:
                 decisions.append(decision)
                 state = _after(state, decision)
@@ -95,6 +98,7 @@ class _Case:
 
     rule: Threshold
     version: str
+    group: tuple[Reading, ...]
     judged: tuple[Judged, ...]
     state: State
     as_of: datetime
@@ -105,7 +109,15 @@ class _Case:
 
     @property
     def measured_at(self) -> datetime:
-        return self.judged[0].reading.measured_at
+        return self.group[0].measured_at
+
+    def as_fired(self) -> _Case:
+        """Return the same measurement before the rule that opened the episode."""
+        pinned = None if self.episode is None else self.episode.pinned
+        if not isinstance(pinned, Threshold) or pinned == self.rule:
+            return self
+        judged = judge(pinned, self.group, self.state.known)
+        return replace(self, rule=pinned, version=version(pinned), judged=judged)
 
     def having(self, *verdicts: Verdict) -> tuple[Judged, ...]:
         return tuple(j for j in self.judged if j.verdict in verdicts)
@@ -120,7 +132,7 @@ def _decide(case: _Case) -> Decision | None:
     disagreeing = case.having(Verdict.REPEATS_DISAGREE)
     if disagreeing:
         return _made(case, Decided.SUPPRESS, Reason.REPEATS_DISAGREE, disagreeing)
-    return _clear(case)
+    return _clear(case.as_fired())
 
 
 def _alarm(case: _Case) -> Decision | None:
@@ -151,7 +163,10 @@ def _goes_on(case: _Case, episode: Episode) -> bool:
 
 
 def _clear(case: _Case) -> Decision | None:
-    """Clear only on a later measurement that shows all that was cited, well inside its limits."""
+    """Clear only on a later measurement that shows all that was cited, well inside its limits.
+
+    ``case`` is as the alert fired. Under today's rule the measurement is no alarm.
+    """
     episode = case.episode
     if episode is None or not episode.is_firing or case.measured_at <= episode.last_evidence_at:
         return None
@@ -223,7 +238,7 @@ def _text(case: _Case, cited: Sequence[Judged], language: Language) -> str:
     """Write the sentence as it stands for ever: what was measured, which limit, and what is odd
     about it.
     """
-    findings = ", ".join(_finding(j, language) for j in cited)
+    findings = ", ".join(finding(j, language) for j in cited)
     template = case.rule.text.sv if language is Language.SV else case.rule.text.en
     elapsed = case.as_of - case.measured_at
     parts = [_LATE_LEAD[language] if elapsed > LATE else ""]
@@ -240,7 +255,8 @@ def _doubt(readings: Sequence[Reading], language: Language) -> str:
     return "" if all(reading.is_plausible() for reading in readings) else _DOUBT[language]
 
 
-def _finding(judged: Judged, language: Language) -> str:
+def finding(judged: Judged, language: Language) -> str:
+    """Write a value and the limit it was read against: ``syremättnad 88 % (gräns 91 %)``."""
     component = COMPONENTS[judged.reading.component]
     value = quantity(judged.reading.value, component, language)
     limit = quantity(judged.level, component, language)
@@ -264,10 +280,12 @@ def _extended(before: Episode | None, decision: Decision) -> Episode:
     assert decision.alert_id is not None, "fire and extend concern an alert"
     cited = frozenset(reading.key for reading in decision.evidence)
     newest = max(reading.measured_at for reading in decision.evidence)
+    pinned: Rule | None = decision.rule
     if decision.decided is Decided.EXTEND:
         assert before is not None, "only what is open is extended"
         cited |= before.cited
         newest = max(newest, before.last_evidence_at)
+        pinned = before.pinned
     return Episode(
         alert_id=decision.alert_id,
         severity=decision.severity,
@@ -275,4 +293,5 @@ def _extended(before: Episode | None, decision: Decision) -> Episode:
         is_firing=True,
         cited=cited,
         last_evidence_at=newest,
+        pinned=pinned,
     )

@@ -21,6 +21,10 @@ class RuleError(AlertsError):
     """
 
 
+class ReadingError(AlertsError):
+    """A stored value that is not a number. What has none is stored as absent, with its reason."""
+
+
 class HistoryError(AlertsError):
     """Events that no alert can have had: the stored history is damaged, or was written by a newer
     version.

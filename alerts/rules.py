@@ -116,11 +116,12 @@ class Cause(StrEnum):
 
     GATEWAY_SILENT = "gateway_silent"
     BATTERY_LOW = "battery_low"
+    NOT_JUDGED = "not_judged"
 
 
 class Level(msgspec.Struct, frozen=True):
-    """From which figure on a technical rule has which severity: seconds of silence, or per cent of
-    charge.
+    """From which figure on a technical rule has which severity: seconds of silence, per cent of
+    charge, or how many values at a red level wait unjudged.
     """
 
     severity: Severity

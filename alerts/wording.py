@@ -6,9 +6,10 @@ Swedish: decimal comma, a real minus sign, "slag/min" for pulse. Nothing here de
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 
+from alerts.errors import ReadingError
 from devices.kinds import Component
 
 
@@ -23,6 +24,9 @@ _UNITS = {
     Language.SV: {"mm[Hg]": "mmHg", "Cel": "°C", "/min": "slag/min"},
     Language.EN: {"mm[Hg]": "mmHg", "Cel": "°C", "/min": "beats/min"},
 }
+# Room for every float there is: a device may send 8e133 (IEEE 11073 FLOAT), and it is read as red,
+# not refused.
+_ALL_DIGITS = Context(prec=400)
 # A pulse is counted in beats; breaths and steps are not.
 _PER_MINUTE = {Language.SV: "per minut", Language.EN: "per minute"}
 
@@ -32,10 +36,13 @@ def rounded(value: float, decimals: int) -> Decimal:
 
     Limits are compared on this number, not on the float: 36.05 °C must not become 36.0 on one
     machine and 36.1 on another (clinical.md 1, NEWS2). Rounding can only widen a limit by less than
-    one step.
+    one step. Raises ReadingError for what is not a number.
     """
+    exact = Decimal(repr(float(value)))
+    if not exact.is_finite():
+        raise ReadingError("a stored value is not a number")
     step = Decimal(1).scaleb(-decimals)
-    return Decimal(repr(float(value))).quantize(step, rounding=ROUND_HALF_UP)
+    return exact.quantize(step, rounding=ROUND_HALF_UP, context=_ALL_DIGITS)
 
 
 def number(value: float, decimals: int, language: Language) -> str:

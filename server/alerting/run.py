@@ -96,6 +96,16 @@ async def _round(database: Database) -> Judged:
             decisions=len(judged.decisions),
             fired=judged.fired,
         )
+    for one in judged.unjudged:
+        _log.error(
+            "not_judged",
+            subject=one.subject,
+            error=one.error,
+            detail=one.detail,
+            waiting=one.waiting,
+            tries=one.tries,
+            again_in_s=one.pause.total_seconds(),
+        )
     return judged
 
 

@@ -1,12 +1,13 @@
 """How waiting measurements become alerts: a list of stages, read from the top.
 
-Each stage takes the work so far and returns it with its own part done. All run in one transaction:
-either all of it has happened, or none of it, and then it is done again by whoever comes next.
+Each stage takes the work so far and returns it with its own part done. All run in one savepoint of
+one transaction: either all of it has happened, or none of it, and then it is done again by whoever
+comes next. ``judge.py`` claims what they work on, and sets aside whom they cannot judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -19,22 +20,8 @@ from alerts.series import Reading
 from server.store import alerts, engine_inbox, limits
 from server.store.alerts import Concern, NewAlert
 from server.store.database import Transaction
-from server.store.engine_inbox import Waiting
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One subject: a patient, or what belongs to nobody behind one gateway."""
-
-    patient_id: int | None
-    gateway_id: int | None
-
-    @property
-    def subject(self) -> str:
-        """The subject's name in decisions and alert ids."""
-        if self.patient_id is not None:
-            return f"patient:{self.patient_id}"
-        return f"gateway:{self.gateway_id}"
+from server.store.engine_inbox import Waiting, Whose
+from server.store.errors import DataRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +61,24 @@ class Work:
     """What the stages pass on."""
 
     now: datetime
-    limit: int
-    claimed: tuple[Waiting, ...] = ()
+    claimed: tuple[Waiting, ...]
     cases: tuple[Case, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     units: frozenset[int] = field(default_factory=frozenset)
+
+    @property
+    def people(self) -> tuple[Whose, ...]:
+        """Whose values these are, in the order of their first."""
+        return tuple(dict.fromkeys(waiting.whose for waiting in self.claimed))
+
+    def halves(self) -> tuple[Work, Work]:
+        """Divide the people in two, to find whom the stages cannot judge."""
+        people = self.people
+        first = frozenset(people[: len(people) // 2])
+        return (
+            Work(self.now, tuple(w for w in self.claimed if w.whose in first)),
+            Work(self.now, tuple(w for w in self.claimed if w.whose not in first)),
+        )
 
 
 # Decisions that change no alert; they are recorded all the same.
@@ -87,26 +87,23 @@ SILENT = frozenset({Decided.ASK_REPEAT, Decided.SUPPRESS})
 Stage = Callable[[Transaction, Work], Awaitable[Work]]
 
 
-async def claim_stage(tx: Transaction, work: Work) -> Work:
-    """Take waiting measurements of people whom no other engine is judging."""
-    return replace(work, claimed=tuple(await engine_inbox.claim(tx, limit=work.limit)))
-
-
 async def gather_stage(tx: Transaction, work: Work) -> Work:
     """Read each person's new values, their repeats, limits, unit and open alerts."""
-    whose = {waiting.uid: _person(waiting) for waiting in work.claimed}
-    people = list(dict.fromkeys(whose.values()))
+    whose = {waiting.uid: waiting.whose for waiting in work.claimed}
+    people = work.people
     patients = [p.patient_id for p in people if p.patient_id is not None]
     gateways = [p.gateway_id for p in people if p.gateway_id is not None]
-    samples: dict[Person, list[Reading]] = {person: [] for person in people}
+    samples: dict[Whose, list[Reading]] = {person: [] for person in people}
     for stored in await engine_inbox.readings(tx, work.claimed):
         samples[whose[stored.uid]].append(stored.reading())
-    earlier: dict[Person, list[Reading]] = {person: [] for person in people}
+    earlier: dict[Whose, list[Reading]] = {person: [] for person in people}
     for stored in await engine_inbox.earlier(tx, work.claimed, window_s=REPEATS_S):
-        earlier.setdefault(Person(stored.patient_id, None), []).append(stored.reading())
+        earlier.setdefault(Whose(stored.patient_id, None), []).append(stored.reading())
     plans = await limits.plans_of(tx, patients, at=work.now)
     episodes = await alerts.episodes_of(tx, patients, gateways)
-    concerns = await _concerns(tx, work, patients, gateways)
+    concerns = await concerns_of(tx, work.claimed)
+    if any(p.patient_id is not None and p not in concerns for p in people):
+        raise DataRefused("a value waits for a patient who does not exist")
     cases = [
         Case(
             concern=concerns[person],
@@ -122,18 +119,21 @@ async def gather_stage(tx: Transaction, work: Work) -> Work:
     return replace(work, cases=tuple(cases))
 
 
-async def _concerns(
-    tx: Transaction, work: Work, patients: list[int], gateways: list[int]
-) -> dict[Person, Concern]:
+async def concerns_of(tx: Transaction, claimed: Sequence[Waiting]) -> dict[Whose, Concern]:
     """Find who answers for each person. What came through no gateway always names its patient."""
-    patient_units, gateway_units = await alerts.units_of(tx, patients, gateways)
-    found: dict[Person, Concern] = {}
-    for waiting in work.claimed:
-        person = _person(waiting)
+    people = {waiting.whose for waiting in claimed}
+    patient_units, gateway_units = await alerts.units_of(
+        tx,
+        [p.patient_id for p in people if p.patient_id is not None],
+        [p.gateway_id for p in people if p.gateway_id is not None],
+    )
+    found: dict[Whose, Concern] = {}
+    for waiting in claimed:
+        person = waiting.whose
         unit_id = (
             gateway_units.get(person.gateway_id or 0)
             if person.patient_id is None
-            else patient_units[person.patient_id]
+            else patient_units.get(person.patient_id)
         )
         if unit_id is not None:
             found[person] = Concern(person.patient_id, waiting.gateway_id, unit_id)
@@ -187,7 +187,6 @@ async def tell_stage(tx: Transaction, work: Work) -> Work:
 
 
 STAGES: tuple[Stage, ...] = (
-    claim_stage,
     gather_stage,
     judge_stage,
     act_stage,
@@ -195,8 +194,3 @@ STAGES: tuple[Stage, ...] = (
     forget_stage,
     tell_stage,
 )
-
-
-def _person(waiting: Waiting) -> Person:
-    gateway_id = waiting.gateway_id if waiting.patient_id is None else None
-    return Person(waiting.patient_id, gateway_id)

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from psycopg.rows import class_row
 
+from alerts import rules
 from alerts.decision import Decided, Decision, inputs_of
 from alerts.engine import Episode
+from alerts.errors import HistoryError
 from alerts.lifecycle import AlertState, Detail, Event, Happened, fold
-from alerts.rules import Severity
+from alerts.rules import Rule, Severity
 from alerts.series import Reading
 from server.store.database import Transaction
 
@@ -65,6 +68,7 @@ class _EpisodeRow:
     handling: str
     condition: str
     measured_at: datetime
+    pinned: str | None
     uids: list[UUID]
     component_ids: list[int]
 
@@ -77,6 +81,7 @@ class _EpisodeRow:
             is_firing=self.condition == "firing",
             cited=frozenset((uid.hex, component) for uid, component in keys),
             last_evidence_at=self.measured_at,
+            pinned=_pinned(self.pinned),
         )
 
 
@@ -84,14 +89,20 @@ Subject = tuple[int | None, int | None]  # patient, or (for what belongs to nobo
 
 
 async def episodes_of(
-    tx: Transaction, patient_ids: Sequence[int], gateway_ids: Sequence[int]
+    tx: Transaction,
+    patient_ids: Sequence[int],
+    gateway_ids: Sequence[int],
+    *,
+    rule: str | None = None,
 ) -> dict[Subject, dict[str, Episode]]:
-    """Return the newest alert of each lineage for these patients, and for unassigned values.
+    """Return the newest alert of each lineage, or of one, for these patients and unassigned values.
+
+    Raises HistoryError for a kept rule that this version cannot read.
 
     The open ones stay locked until the transaction ends, so that no person's command slips in
     between what is read here and what is decided.
     """
-    values = {"patients": list(patient_ids), "gateways": list(gateway_ids)}
+    values = {"patients": list(patient_ids), "gateways": list(gateway_ids), "rule": rule}
     await tx.execute(_LOCK_OPEN, values)
     async with tx.cursor(row_factory=class_row(_EpisodeRow)) as cursor:
         await cursor.execute(_EPISODES, values)
@@ -208,15 +219,15 @@ async def locked(tx: Transaction, alert_id: UUID) -> Alert | None:
 
 
 async def events_of(tx: Transaction, alert_id: UUID) -> list[Event]:
-    """Return an alert's events in the order they were written."""
+    """Return an alert's events in the order they were written.
+
+    Raises HistoryError for an event that this version does not know.
+    """
     cursor = await tx.execute(
         "SELECT at, event, staff_id, detail FROM alert_event WHERE alert_id = %s ORDER BY id",
         (alert_id,),
     )
-    return [
-        Event(at, Happened(event), staff_id, msgspec.convert(detail, Detail))
-        for at, event, staff_id, detail in await cursor.fetchall()
-    ]
+    return [_event(*row) for row in await cursor.fetchall()]
 
 
 async def cited_uids(tx: Transaction, alert_id: UUID) -> list[UUID]:
@@ -268,6 +279,22 @@ async def _state(tx: Transaction, alert_id: UUID) -> AlertState:
     return fold(await events_of(tx, alert_id))
 
 
+def _event(at: datetime, event: str, staff_id: int | None, detail: dict[str, Any]) -> Event:
+    try:
+        return Event(at, Happened(event), staff_id, msgspec.convert(detail, Detail))
+    except ValueError as error:
+        raise HistoryError(f"an event cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _pinned(rule: str | None) -> Rule | None:
+    """Read the rule as it fired, from JSON. None for an alert that kept none."""
+    try:
+        return None if rule is None else rules.decode(rule.encode())
+    except ValueError as error:
+        raise HistoryError(f"the rule as fired cannot be read: {error}") from error
+
+
 def _detail(decision: Decision, measured_at: datetime) -> Detail:
     return Detail(
         severity=decision.severity,
@@ -314,10 +341,12 @@ ORDER BY id FOR UPDATE
 _EPISODES = """
 WITH newest AS (
     SELECT DISTINCT ON (patient_id, CASE WHEN patient_id IS NULL THEN gateway_id END, rule)
-           id, patient_id, gateway_id, rule, severity, handling, condition, measured_at
+           id, patient_id, gateway_id, rule, severity, handling, condition, measured_at,
+           inputs ->> 'rule' AS pinned
     FROM alert
-    WHERE patient_id = ANY(%(patients)s::int[])
-       OR (patient_id IS NULL AND gateway_id = ANY(%(gateways)s::int[]))
+    WHERE (patient_id = ANY(%(patients)s::int[])
+       OR (patient_id IS NULL AND gateway_id = ANY(%(gateways)s::int[])))
+      AND rule = coalesce(%(rule)s, rule)
     ORDER BY patient_id, CASE WHEN patient_id IS NULL THEN gateway_id END, rule,
              handling = 'closed', opened_at DESC, id
 )

@@ -194,7 +194,7 @@ INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at
 SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(at)s
 FROM measurement WHERE uid = ANY(%(uids)s) AND type = 'value'
 ON CONFLICT (received_seq) DO UPDATE
-SET patient_id = excluded.patient_id, measured_at = excluded.measured_at
+SET patient_id = excluded.patient_id, measured_at = excluded.measured_at, retry_at = NULL
 """
 
 _LATEST = """

@@ -55,6 +55,17 @@ def errors_named() -> Iterator[None]:
         raise DataRefused(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
+@asynccontextmanager
+async def savepoint(tx: Transaction) -> AsyncIterator[None]:
+    """Undo only what the block did when it raises; the transaction around it goes on.
+
+    Raises what :meth:`Database.transaction` raises, so that refused data can be told apart here.
+    """
+    with errors_named():
+        async with tx.transaction():
+            yield
+
+
 class Database:
     """A small pool of connections to one database, opened by :meth:`connect`."""
 

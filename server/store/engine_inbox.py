@@ -1,15 +1,16 @@
 """What the rules have not judged yet.
 
 Each row is judged exactly once: the engine deletes it in the transaction that writes its decisions
-(docs/decisions/0001). A person is one engine's at a time, by a lock that ends with the transaction;
-so no two engines ever decide about the same person from half of what is known.
+(docs/decisions/0001). What cannot be judged stays, and is tried again (docs/decisions/0008). A
+person is one engine's at a time, by a lock that ends with the transaction; so no two engines ever
+decide about the same person from half of what is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -26,19 +27,47 @@ LOCK_EQUIPMENT = 0x48_45_03
 
 # How many people one transaction takes; the rest is left for other engines.
 PEOPLE_MAX = 200
+# What could not be judged is tried again ever more seldom, but for ever: the value must not vanish.
+# One engine has the person, so nobody is jostled and no jitter is needed.
+RETRY_FIRST = timedelta(seconds=30)
+RETRY_MAX = timedelta(hours=1)
 # How far waiting measurements are counted: a backlog must not cost each round its whole length.
 COUNT_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """One subject: a patient, or what belongs to nobody behind one gateway."""
+
+    patient_id: int | None
+    gateway_id: int | None
+
+    @property
+    def subject(self) -> str:
+        """The subject's name in decisions, alert ids and logs: keys, so pseudonymous."""
+        if self.patient_id is not None:
+            return f"patient:{self.patient_id}"
+        return f"gateway:{self.gateway_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
-    """One measurement to judge. ``patient_id`` None: it belongs to nobody yet."""
+    """One measurement to judge. ``patient_id`` None: it belongs to nobody yet.
+
+    ``tries`` is how often it could not be judged.
+    """
 
     received_seq: int
     uid: UUID
     patient_id: int | None
     gateway_id: int | None
     measured_at: datetime
+    tries: int = 0
+
+    @property
+    def whose(self) -> Whose:
+        """Whom it is judged with."""
+        return Whose(self.patient_id, self.gateway_id if self.patient_id is None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +94,15 @@ class StoredReading:
         )
 
 
-async def claim(tx: Transaction, *, limit: int) -> list[Waiting]:
+async def claim(tx: Transaction, *, now: datetime, limit: int) -> list[Waiting]:
     """Take at most ``limit`` waiting measurements, all of people nobody else is judging.
 
     In the server's order for each person. People with fresh values come before those with
-    backlog only (design.md, safety 2).
+    backlog only (design.md, safety 2). People set aside are left out until their time has come or
+    something new of theirs arrives.
     """
-    cursor = await tx.execute(
-        _LOCK, {"patient": LOCK_PATIENT, "gateway": LOCK_GATEWAY, "people": PEOPLE_MAX}
-    )
+    locks = {"patient": LOCK_PATIENT, "gateway": LOCK_GATEWAY}
+    cursor = await tx.execute(_LOCK, locks | {"people": PEOPLE_MAX, "now": now})
     people = await cursor.fetchall()
     patients = [patient for patient, _ in people if patient is not None]
     gateways = [gateway for patient, gateway in people if patient is None]
@@ -110,10 +139,29 @@ async def forget(tx: Transaction, received_seqs: Sequence[int]) -> None:
     )
 
 
-async def count(tx: Transaction) -> int:
-    """Return how many measurements wait, in this transaction's sight; counts to COUNT_MAX."""
-    query = "SELECT count(*) FROM (SELECT 1 FROM engine_inbox LIMIT %s) AS waiting"
-    row = await (await tx.execute(query, (COUNT_MAX,))).fetchone()
+async def set_aside(tx: Transaction, whose: Whose, *, tries: int, until: datetime) -> list[Waiting]:
+    """Let all that waits of one subject wait until then; return it, in the server's order.
+
+    All of it, not only what was claimed: a value must not overtake an earlier one.
+    """
+    values = {"patient": whose.patient_id, "gateway": whose.gateway_id}
+    async with tx.cursor(row_factory=class_row(Waiting)) as cursor:
+        await cursor.execute(_SET_ASIDE, values | {"tries": tries, "until": until})
+        return sorted(await cursor.fetchall(), key=lambda waiting: waiting.received_seq)
+
+
+def pause_after(tries: int) -> timedelta:
+    """Return how long to wait after so many failed tries: doubled each time, an hour at most."""
+    doublings = min(tries - 1, 16)
+    return min(RETRY_FIRST * (1 << doublings), RETRY_MAX)
+
+
+async def count(tx: Transaction, *, now: datetime) -> int:
+    """Return how many measurements wait to be judged now, in this transaction's sight.
+
+    Counts to COUNT_MAX. What was set aside for later is not among them.
+    """
+    row = await (await tx.execute(_COUNT, {"now": now, "max": COUNT_MAX})).fetchone()
     assert row is not None, "count always answers"
     return int(row[0])
 
@@ -131,6 +179,7 @@ WITH waiting AS MATERIALIZED (
     SELECT patient_id, CASE WHEN patient_id IS NULL THEN coalesce(gateway_id, 0) END AS gateway_id
     FROM engine_inbox
     GROUP BY 1, 2
+    HAVING bool_or(retry_at IS NULL OR retry_at <= %(now)s)
     ORDER BY bool_and(stored_at - measured_at > INTERVAL '10 minutes'), min(received_seq)
     LIMIT %(people)s
 )
@@ -140,12 +189,26 @@ WHERE CASE WHEN patient_id IS NULL THEN pg_try_advisory_xact_lock(%(gateway)s, g
 """
 
 _CLAIM = """
-SELECT received_seq, uid, patient_id, gateway_id, measured_at FROM engine_inbox
+SELECT received_seq, uid, patient_id, gateway_id, measured_at, tries FROM engine_inbox
 WHERE patient_id = ANY(%(patients)s::int[])
    OR (patient_id IS NULL AND coalesce(gateway_id, 0) = ANY(%(gateways)s::int[]))
 ORDER BY received_seq
 LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
+"""
+
+_SET_ASIDE = """
+UPDATE engine_inbox SET tries = %(tries)s, retry_at = %(until)s
+WHERE patient_id = %(patient)s
+   OR (patient_id IS NULL AND %(patient)s::int IS NULL
+       AND coalesce(gateway_id, 0) = coalesce(%(gateway)s, 0))
+RETURNING received_seq, uid, patient_id, gateway_id, measured_at, tries
+"""
+
+_COUNT = """
+SELECT count(*) FROM (
+    SELECT 1 FROM engine_inbox WHERE retry_at IS NULL OR retry_at <= %(now)s LIMIT %(max)s
+) AS waiting
 """
 
 _READINGS = """
@@ -178,5 +241,5 @@ INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at
 SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(at)s
 FROM measurement WHERE uid = %(uid)s AND type = 'value'
 ON CONFLICT (received_seq) DO UPDATE
-SET patient_id = excluded.patient_id, measured_at = excluded.measured_at
+SET patient_id = excluded.patient_id, measured_at = excluded.measured_at, retry_at = NULL
 """

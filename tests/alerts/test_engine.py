@@ -12,7 +12,7 @@ from alerts.absence import GATEWAY_SILENT
 from alerts.decision import Decision, Inputs, inputs_of
 from alerts.engine import KNOWN_MAX, State
 from alerts.limits import Guardrail, Override
-from alerts.plan import plan_for, unassigned_rules
+from alerts.plan import SYSTOLIC, plan_for, unassigned_rules
 from alerts.rules import Severity
 from alerts.series import Reading
 from tests.alerts.fix_readings import ANNA, at, decide, pressure, reading, said
@@ -295,3 +295,49 @@ def _rederived(kept: Inputs, samples: list[Reading]) -> Decision:
     minutes = (kept.as_of - at(0)) / timedelta(minutes=1)
     _, (decision,) = decide(samples, minutes, state=ANNA, rules=(kept.rule,))
     return decision
+
+
+def test_the_largest_number_a_device_can_send_is_red() -> None:
+    _, (decision,) = decide([reading(101, 8388605e127)])
+    assert said((decision,)) == [("bp.high", *FIRE_RED)]
+    assert decision.text.sv.startswith("Orimligt värde, kontrollera. ")
+
+
+def test_a_limit_changed_while_the_alert_is_open_does_not_end_it() -> None:
+    loose = plan_for([Override(SYSTOLIC, Guardrail(yellow_high=190), "Dr Exempel", "")]).rules
+    fired, (first,) = decide([reading(101, 170)])
+    state, decisions = decide([reading(101, 168, 30, seq=2)], 30, state=fired, rules=loose)
+    assert decisions == ()
+    _, (cleared,) = decide([reading(101, 150, 60, seq=3)], 60, state=state, rules=loose)
+    assert said((cleared,)) == [("bp.high", "clear", "returned", "yellow")]
+    assert (cleared.rule, cleared.version) == (first.rule, first.version)
+
+
+def test_a_limit_made_stricter_extends_what_the_rule_that_fired_would_end() -> None:
+    strict = plan_for([Override(SYSTOLIC, Guardrail(yellow_high=140), "Dr Exempel", "")]).rules
+    fired, _ = decide([reading(101, 170)])
+    state, decisions = decide([reading(101, 150, 30, seq=2)], 30, state=fired, rules=strict)
+    assert said(decisions) == [("bp.high", "extend", "more_evidence", "yellow")]
+    assert state.episodes["bp.high"].pinned == fired.episodes["bp.high"].pinned
+
+
+def test_a_component_that_the_rule_that_fired_did_not_read_ends_nothing() -> None:
+    only = tuple(
+        msgspec.structs.replace(rule, bounds=rule.bounds[:1])
+        for rule in plan_for().rules
+        if rule.rule == "pulse.tachy"
+    )
+    fired, _ = decide([reading(104, 120)], rules=only)
+    _, decisions = decide([reading(202, 70, 30, seq=2)], 30, state=fired)
+    assert decisions == ()
+
+
+def test_a_late_red_fires_until_the_next_value_that_has_returned() -> None:
+    state, _ = decide([reading(201, 97, 60, seq=1)], 60)
+    late, (fired,) = decide([reading(201, 88, 0, seq=2)], 61, state=state)
+    assert said((fired,)) == [("spo2.target", *FIRE_RED)]
+    assert fired.text.sv.endswith("Uppmätt för 61 min sedan.")
+    assert late.episodes["spo2.target"].is_firing
+    later, (cleared,) = decide([reading(201, 97, 90, seq=3)], 90, state=late)
+    assert cleared.decided == "clear"
+    assert later.episodes["spo2.target"].is_open

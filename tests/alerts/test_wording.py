@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from alerts.errors import ReadingError
 from alerts.wording import Language, age, name, number, quantity, rounded
 from devices.kinds import COMPONENTS, KINDS
 
@@ -34,6 +35,13 @@ def test_breaths_are_not_beats() -> None:
     breaths = KINDS["respiratory_rate"].components[0]
     assert quantity(18, breaths, SV) == "18 per minut"
     assert quantity(18, breaths, EN) == "18 per minute"
+
+
+def test_a_number_no_body_has_is_read_all_the_same() -> None:
+    assert rounded(8388605e127, 0) > 10**133  # the largest that a device can send
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(ReadingError):
+            rounded(wrong, 0)
 
 
 def test_the_trap_of_36_05() -> None:

@@ -306,7 +306,7 @@ CREATE TABLE alert (
     owner_id     int REFERENCES staff,
     closed_at    timestamptz,
     outcome      text,
-    text_sv      text NOT NULL,                     -- as fired; immutable
+    text_sv      text NOT NULL,                     -- of the latest rise; each one as it fired stands in alert_event
     text_en      text NOT NULL,
     why          text NOT NULL,                     -- the rule's source, as fired
     inputs       jsonb NOT NULL,                    -- everything the decision was made from, for re-derivation

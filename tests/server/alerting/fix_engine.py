@@ -28,7 +28,9 @@ async def arrive(
 ) -> None:
     """Keep items as ingest does: in one transaction, before any judgement."""
     async with database.transaction() as tx:
-        await keep(tx, [received(home, item) for item in items], stored_at=stored_at or items[0].t or NOON)
+        await keep(
+            tx, [received(home, item) for item in items], stored_at=stored_at or items[0].t or NOON
+        )
 
 
 async def judge(database: Database, now: datetime = NOON) -> Judged:
