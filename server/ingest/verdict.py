@@ -5,6 +5,7 @@
 - Unknown gateway, unsupported version → refused for now: the row stays at home.
 - JSON that cannot be read at all → refused with ``seq`` null; the gateway sends its items singly.
 - A bad item never holds up a good one. Implausible is not undecodable: it is accepted.
+- What one key says twice in an item, the last one says (RFC 8259 leaves it open).
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ import msgspec
 from devices import wire
 from devices.wire import Ack, Item, Nack
 from devices.wire.shapes import Seq
+
+# Ten times the contract's 50 of a backlog message, and more values than fit into a payload: beyond
+# it only rubbish is that small. An acknowledgement of so many refusals still fits into a payload.
+ITEMS_MAX = 500
+# A message's name is a UUID of 36 characters; of what is longer no more is repeated to its sender.
+NAME_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def judge(
     which names the message when its payload cannot.
     """
     gateway, leaf = wire.gateway_of(topic)
-    msg = (correlation or b"").decode(errors="replace")
+    msg = (correlation or b"")[:NAME_MAX].decode(errors="replace")
     verdict = Verdict(gateway, leaf, msg, "")
     if gateway not in known:
         return _later(verdict, payload, "unknown_gateway")
@@ -73,6 +80,8 @@ def judge(
             return _later(verdict, payload, error.reason)
         return _whole(verdict, error.reason, error.detail, payload)
     verdict = Verdict(gateway, leaf, envelope.msg, envelope.boot)
+    if (count := len(envelope.items)) > ITEMS_MAX:
+        return _whole(verdict, "too_many_items", f"{count} items; at most {ITEMS_MAX}", payload)
     return _each(verdict, envelope.items)
 
 
@@ -118,9 +127,10 @@ def _later(verdict: Verdict, payload: bytes, reason: str) -> Verdict:
         head = msgspec.json.decode(payload, type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         head = _Head(0)
-    numbers: list[int | None] = [_seq_of(raw) for raw in head.items]
+    numbers: list[int | None] = [_seq_of(raw) for raw in head.items[:ITEMS_MAX]]
     refused = tuple(Refusal(Nack(seq, reason, "later")) for seq in numbers or [None])
-    return Verdict(verdict.gateway, verdict.leaf, head.msg or verdict.msg, head.boot, (), refused)
+    msg, boot = head.msg[:NAME_MAX] or verdict.msg, head.boot[:NAME_MAX]
+    return Verdict(verdict.gateway, verdict.leaf, msg, boot, (), refused)
 
 
 def _whole(verdict: Verdict, reason: str, detail: str, payload: bytes) -> Verdict:
@@ -131,5 +141,5 @@ def _whole(verdict: Verdict, reason: str, detail: str, payload: bytes) -> Verdic
 def _seq_of(raw: msgspec.Raw) -> int | None:
     try:
         return msgspec.json.decode(raw, type=_Numbered).seq
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -20,7 +20,7 @@ import structlog
 
 from devices import wire
 from server.broker import BrokerClient, Message
-from server.ingest.verdict import Refusal, Verdict, acknowledgement, judge
+from server.ingest.verdict import NAME_MAX, Refusal, Verdict, acknowledgement, judge
 from server.store import gateways, quarantine
 from server.store.database import Database, Transaction
 from server.store.errors import DatabaseUnavailable, DataRefused
@@ -183,7 +183,7 @@ class Worker:
     def _tell(self, answer: Answer) -> None:
         verdict = answer.judged.verdict
         ack = acknowledgement(verdict, answer.stored, answer.refused)
-        correlation = answer.judged.message.correlation
+        correlation = (answer.judged.message.correlation or b"")[:NAME_MAX] or None
         topic = wire.topic(verdict.gateway, "ack")
         self._broker.publish(topic, wire.encode(ack), correlation=correlation)
         self._broker.confirm(answer.judged.message)

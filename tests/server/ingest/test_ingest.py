@@ -17,6 +17,7 @@ from hemma.cluster import Cluster
 from server.broker import BrokerClient
 from server.ingest import run
 from server.ingest.probe import shared_subscriptions_deliver
+from server.ingest.role import FRESH
 from server.settings import Settings
 from server.store.migrate import migrate
 from tests.server.homes import NOON, pressure, rows, settle
@@ -157,7 +158,30 @@ async def test_the_database_stops_in_the_middle(
         await asyncio.sleep(1.0)
         await asyncio.to_thread(restartable_cluster.start)
         await sending
+        assert not sender.nacked(), "a refusal for later would cost up to an hour (record 0009)"
     assert_each_stored_once(url, items)
+
+
+async def test_what_is_held_is_stored_when_the_database_is_back_without_a_resend(
+    restartable_cluster: Cluster, broker: Broker, server_password_file: Path
+) -> None:
+    url = restartable_cluster.url("hemma")
+    migrate(url)
+    settle(url)
+    settings = server_settings(url, broker, server_password_file)
+    # More than the Receive Maximum: the worker holds some, the broker keeps the rest.
+    items = spread(range(2, FRESH.batch_max + 102))
+    async with Sender(broker) as sender, running(run, settings):
+        await send_until_acked(sender, [pressure(1)])
+        await asyncio.to_thread(restartable_cluster.stop)
+        for item in items:
+            sender.send(item)
+        await asyncio.sleep(2.0)
+        assert sender.acked() == {1}
+        await asyncio.to_thread(restartable_cluster.start)
+        await eventually(lambda: len(sender.acked()) == 1 + len(items))
+        assert not sender.nacked()
+    assert_each_stored_once(url, [pressure(1), *items])
 
 
 async def test_ingest_killed_in_the_middle_loses_nothing(

@@ -11,7 +11,7 @@ import pytest
 
 from devices import wire
 from devices.wire import Nack
-from server.ingest.verdict import Verdict, acknowledgement, judge
+from server.ingest.verdict import ITEMS_MAX, Refusal, Verdict, acknowledgement, judge
 from tests.server.homes import BOOT, pressure
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "contract"
@@ -86,10 +86,113 @@ def test_rubbish_is_put_aside_with_a_reason(payload: bytes) -> None:
     assert refusal.payload == payload
 
 
-def test_too_large() -> None:
-    payload = envelope(pressure(1, ctx={f"k{n}": "x" * 100 for n in range(700)}))
-    assert len(payload) > wire.PAYLOAD_MAX_BYTES
-    assert nacks(verdict(payload)) == [Nack(None, "too_large", "never")]
+def test_a_payload_may_have_65536_bytes_and_not_one_more() -> None:
+    payload = envelope(pressure(1))
+    largest = payload + b" " * (wire.PAYLOAD_MAX_BYTES - len(payload))
+    assert [item.seq for item in verdict(largest).accepted] == [1]
+    larger = largest + b" "
+    assert nacks(verdict(larger)) == [Nack(None, "too_large", "never")]
+    assert verdict(larger).refused[0].payload == larger
+
+
+def item_with(**fields: bytes) -> bytes:
+    """Return a good item of number 5 with some fields' JSON put in as it stands."""
+    good: dict[str, bytes] = {
+        name: json.dumps(value).encode()
+        for name, value in json.loads(wire.encode(pressure(5))).items()
+    }
+    parts = (b'"%s":%s' % (name.encode(), value) for name, value in (good | fields).items())
+    return b"{" + b",".join(parts) + b"}"
+
+
+DEEP = b"[" * 10_000 + b"]" * 10_000
+SAMPLE = b'[{"code":"150021","value":%s,"unit":"mm[Hg]"}]'
+
+
+@pytest.mark.parametrize(
+    ("bad", "seq"),
+    [
+        pytest.param(b"7", None, id="a number"),
+        pytest.param(b"[]", None, id="a list"),
+        pytest.param(b"{}", None, id="empty"),
+        pytest.param(item_with(seq=b"-1"), None, id="negative number"),
+        pytest.param(item_with(seq=b"0"), None, id="number zero"),
+        pytest.param(item_with(seq=b"9223372036854775808"), None, id="number beyond 63 bits"),
+        pytest.param(item_with(seq=b"1" + b"0" * 400), None, id="number of 401 digits"),
+        pytest.param(item_with(seq=b"1.5"), None, id="broken number"),
+        pytest.param(item_with(type=b'"diagnosis"'), 5, id="unknown type"),
+        pytest.param(item_with(type=b"null"), 5, id="no type"),
+        pytest.param(item_with(samples=SAMPLE % b"1e999"), 5, id="a value beyond all numbers"),
+        pytest.param(item_with(samples=SAMPLE % b'"NaN"'), 5, id="not a number, as text"),
+        pytest.param(item_with(model=b'"\xc3\x28"'), 5, id="invalid UTF-8 in a text"),
+    ],
+)
+def test_a_bad_item_between_two_good_ones(bad: bytes, seq: int | None) -> None:
+    judged = verdict(envelope(pressure(1), bad, pressure(2)))
+    assert [item.seq for item in judged.accepted] == [1, 2]
+    assert nacks(judged) == [Nack(seq, "bad_item", "never")]
+    assert judged.refused[0].payload == bad
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(item_with(samples=SAMPLE % b"NaN"), id="NaN"),
+        pytest.param(item_with(samples=SAMPLE % b"Infinity"), id="Infinity"),
+        pytest.param(item_with(samples=SAMPLE % b"-Infinity"), id="-Infinity"),
+        pytest.param(item_with(added=DEEP), id="deep nesting"),
+        pytest.param(item_with(model=b'"\\ud800"'), id="half a character"),
+        pytest.param(item_with()[:-1], id="cut short"),
+    ],
+)
+def test_what_is_no_json_spoils_its_message_and_no_other(bad: bytes) -> None:
+    judged = verdict(envelope(pressure(1), bad, pressure(2)))
+    assert nacks(judged) == [Nack(None, "unparseable", "never")]
+    assert judged.msg == MSG, "so that the gateway can send its items singly"
+
+
+@pytest.mark.parametrize("known", [("gw-1",), ()])
+def test_no_nesting_and_no_bytes_break_the_judge(known: tuple[str, ...]) -> None:
+    for item in (DEEP, b"\xff", item_with(added=DEEP), item_with(seq=DEEP), b'{"seq":"\xff"}'):
+        for version in (1, 2):
+            judged = verdict(envelope(item, version=version), known=known)
+            assert not judged.accepted
+            assert judged.refused
+
+
+def test_of_a_key_that_comes_twice_the_last_counts() -> None:
+    twice = item_with()[:-1] + b',"seq":6,"type":"event","type":"value"}'
+    (item,) = verdict(envelope(twice)).accepted
+    assert (item.seq, item.type) == (6, "value")
+    twice = item_with()[:-1] + b',"seq":6,"type":"diagnosis"}'
+    assert nacks(verdict(envelope(twice))) == [Nack(6, "bad_item", "never")]
+
+
+@pytest.mark.parametrize("known", [("gw-1",), ()])
+def test_ten_thousand_items_get_an_answer_that_fits(known: tuple[str, ...]) -> None:
+    judged = verdict(envelope(*[b"{}"] * 10_000), known=known)
+    refused = nacks(judged)
+    if known:
+        assert refused == [Nack(None, "too_many_items", "never")]
+    assert len(wire.encode(acknowledgement(judged, [], judged.refused))) <= wire.PAYLOAD_MAX_BYTES
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\0"])
+def test_a_senders_long_name_of_a_message_is_not_repeated(byte: bytes) -> None:
+    judged = judge(TOPIC, b"rubbish", correlation=byte * 65_535, known=("gw-1",))
+    assert len(wire.encode(acknowledgement(judged, [], judged.refused))) < 1_000
+    head = json.dumps({"v": 2, "msg": "m" * 30_000, "boot": "b" * 30_000}).encode()
+    judged = verdict(head)
+    assert len(wire.encode(acknowledgement(judged, [], judged.refused))) < 1_000
+
+
+def test_the_largest_answer_fits_into_a_payload() -> None:
+    items = [b'{"seq":%d}' % (2**63 - 1 - 2 * n) for n in range(ITEMS_MAX)]
+    judged = verdict(envelope(*items))
+    assert len(judged.refused) == ITEMS_MAX
+    longest = [Refusal(Nack(r.nack.seq, "refused_by_database", "later")) for r in judged.refused]
+    ack = acknowledgement(judged, [r.nack.seq or 0 for r in longest], longest)
+    assert len(wire.encode(ack)) <= wire.PAYLOAD_MAX_BYTES
 
 
 def test_an_unknown_gateway_keeps_its_rows() -> None:
