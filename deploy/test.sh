@@ -13,6 +13,8 @@ has_timescale() { [ -n "$(find /usr/lib/postgresql/*/lib -name timescaledb.so 2>
 
 # Debian 13 has TimescaleDB in its own archive; elsewhere the tests run it inside a small Debian 13 tree.
 wanted_packages() {
+    # The driver that Playwright brings along is linked with it.
+    [ -n "$(find /lib /usr/lib -name 'libatomic.so.1' 2>/dev/null)" ] || printf 'libatomic1 '
     have chromium || have chromium-browser || printf 'chromium '
     if [ "$debian_major" = 13 ]; then
         has_timescale || printf 'postgresql-17-timescaledb '

@@ -18,7 +18,6 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from hemma.account import service_account
 from hemma.cluster import Cluster, Installation, in_wheel, inspect, on_machine
 from tests.fix_missing import missing
 
@@ -69,8 +68,7 @@ def timescale_tree() -> Path:
 
 def plain_installation() -> Installation:
     """Return a server without the extension: the machine's, else the wheel's."""
-    account = service_account()
-    for one in (*on_machine(account), *in_wheel(account)):
+    for one in (*on_machine(), *in_wheel()):
         if not one.has_timescale:
             return one
     return missing("PostgreSQL is not on this machine.")
@@ -78,14 +76,13 @@ def plain_installation() -> Installation:
 
 def timescale_installation() -> Installation:
     """Return a server with TimescaleDB, the machine's own or the tree's."""
-    account = service_account()
     named = os.environ.get("HEMMA_TEST_TIMESCALE_BIN")
-    for one in on_machine(account, (Path(named),) if named else ()):
+    for one in on_machine((Path(named),) if named else ()):
         if one.has_timescale:
             return one
     tree = timescale_tree()
     if tree.is_dir():
-        inside = inspect(TIMESCALE_BIN, account, origin="Debian 13 tree", root=tree)
+        inside = inspect(TIMESCALE_BIN, origin="Debian 13 tree", root=tree)
         if inside is not None:
             return inside
     return missing("PostgreSQL with TimescaleDB is not on this machine.")

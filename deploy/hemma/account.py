@@ -32,20 +32,25 @@ class Account:
         return self.uid == os.geteuid()
 
 
+NOBODY: Final = Account("nobody", 65534, 65534)  # the same numbers on every Debian
+
+
 def service_account() -> Account:
     """Return the account that servers run as: ourselves, or `postgres` or `nobody` for root."""
     if os.geteuid() != 0:
-        return _named_or_number(os.geteuid(), os.getegid())
+        return ourselves()
     for name in ("postgres", "nobody"):
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    return Account("nobody", 65534, 65534)
+    return NOBODY
 
 
-def _named_or_number(uid: int, gid: int) -> Account:
+def ourselves() -> Account:
+    """Return the account that this process runs as."""
+    uid, gid = os.geteuid(), os.getegid()
     try:
         return Account(pwd.getpwuid(uid).pw_name, uid, gid)
     except KeyError:  # a container's user without an entry

