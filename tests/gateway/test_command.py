@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +24,7 @@ from gateway.clock import SystemClock, boot_id, is_synchronised, moment_of, text
 from gateway.command import app
 from gateway.errors import SettingsInvalid, StorageUnusable
 from gateway.link import LinkState
-from gateway.main import run
+from gateway.main import _upkeep, run
 from gateway.running import Notice, is_held, last_notice, only_one
 from gateway.settings import Settings, from_environment
 from gateway.storage import open_for_reading
@@ -146,6 +150,103 @@ def test_enrolment_is_read_at_the_next_start_and_private(
     assert settings.password_file is not None
     assert settings.password_file.read_text() == "secret\n"
     assert settings.password_file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "broker", "key", "password", "reason"),
+    [
+        ("Kök", "broker.test:8883", "", "secret\n", "name is not"),
+        ("gw-9", "broker.test", "", "secret\n", "not HOST:PORT"),
+        ("gw-9", ":8883", "", "secret\n", "not HOST:PORT"),
+        ("gw-9", "broker.test:mqtt", "", "secret\n", "not HOST:PORT"),
+        ("gw-9", "broker.test:8883", "short", "secret\n", "HEMMA_CONFIG_KEY"),
+        ("gw-9", "broker.test:8883", "", "\n", "password is empty"),
+    ],
+)
+def test_wrong_enrolment_is_refused_and_nothing_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    broker: str,
+    key: str,
+    password: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("HEMMA_GATEWAY_DATA", str(tmp_path))
+    told = ["--name", name, "--broker", broker, "--config-key", key, "--password-file", "-"]
+    result = runner.invoke(app, ["enrol", *told, "--json"], input=password)
+    assert result.exit_code == 1
+    assert reason in json.loads(result.stdout)["error"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_enrolment_that_cannot_be_kept_or_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("HEMMA_GATEWAY_DATA", str(file / "data"))
+    told = ["--name", "gw-9", "--broker", "broker.test:8883", "--password-file", "-"]
+    result = runner.invoke(app, ["enrol", *told, "--json"], input="secret\n")
+    assert "could not be written" in json.loads(result.stdout)["error"]
+    for content in ("{torn", "[]"):
+        (tmp_path / "enrolment.json").write_text(content)
+        with pytest.raises(SettingsInvalid, match="Enrol the gateway again"):
+            from_environment({"HEMMA_GATEWAY_DATA": str(tmp_path)})
+
+
+def test_answers_and_errors_read_as_text_too(data: Path) -> None:
+    result = runner.invoke(app, ["status"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "There is no outbox" in result.stderr
+    make_home(data / "outbox.sqlite3").outbox.close()
+    result = runner.invoke(app, ["status"])
+    assert "gateway: gw-1" in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("sent", "flag"), [(signal.SIGTERM, ["--json"]), (signal.SIGINT, [])])
+def test_run_ends_cleanly_when_told_to_with_the_broker_away(
+    data: Path, sent: signal.Signals, flag: list[str]
+) -> None:
+    environment = {**os.environ, "HEMMA_MQTT_PORT": "1"}
+    command = [sys.executable, "-c", "from gateway.command import app; app()", "run", *flag]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            lines = iter(process.stderr)
+            assert any("link_lost" in line for line in lines)
+            process.send_signal(sent)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert not is_held(data)
+
+
+async def test_password_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    settings = Settings("gw-1", tmp_path, password_file=tmp_path / "none")
+    with pytest.raises(ExceptionGroup) as group:
+        await run(settings, stop=asyncio.Event())
+    assert group.group_contains(SettingsInvalid, match="password file")
+
+
+async def test_upkeep_discards_by_a_clock_that_knows_the_time(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "outbox.sqlite3")
+    for systolic in (150, 151):
+        home.measure(systolic)
+    now_ms = home.clock.read().mono_ms
+    rows = home.outbox.fresh(now_ms=now_ms, limit=9)
+    home.outbox.mark_sent(rows, msg="m", now_ms=now_ms, next_try_ms=[now_ms] * 2)
+    home.outbox.mark_stored(home.outbox.boot, [(1, 1)], at=home.clock.read().utc)
+    home.clock.push(8 * 86_400)
+    qualities: tuple[wire.ClockQuality, ...] = ("none", "ntp")
+    for quality, left in zip(qualities, (2, 1), strict=True):
+        home.clock.quality = quality
+        keeping = asyncio.create_task(_upkeep(home.outbox, home.clock.read))
+        await asyncio.sleep(0)
+        keeping.cancel()
+        counts = home.outbox.counts()
+        assert counts.stored + counts.open == left
+    home.outbox.close()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from devices.measurement import Absent
 from gateway.clock import ClockReading
 from gateway.health import Health
 from gateway.measured import best_time
-from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, make_home
+from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, cuff_value, make_home, until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -137,3 +138,30 @@ def test_wrong_device_clock_is_corrected_by_the_pair_read_in_the_same_link(home:
     home.clock.push(121)
     home.measure(151, wrong)
     assert items(home)[1].tq == "device"
+
+
+def test_a_pair_that_leads_nowhere_near_now_is_not_used() -> None:
+    """A device that gave its time once and its value with another clock."""
+    reading = ClockReading(NOON, "ntp", 1)
+    assert best_time(local(2020, 1, 1), reading, STOCKHOLM, 0) == (NOON, "gateway")
+
+
+async def test_a_full_outbox_is_tried_again_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.intake.RETRY_FULL_S", 0.02)
+    home = make_home(tmp_path / "small.sqlite3")
+    home.journal.append(dev=CUFF, model="m", characteristic="2A35", raw=cuff_value(150))
+    connection = home.outbox.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(home.intake.run(stop))
+        await asyncio.sleep(0.05)
+        assert home.outbox.counts().journal == 1
+        connection.execute(f"PRAGMA max_page_count={pages * 9}")
+        await until(lambda: home.outbox.counts().waiting == 1)
+        stop.set()
+        home.journal.bell.set()
+    home.outbox.close()

@@ -301,6 +301,21 @@ async def test_broker_away_then_back(broker: Mosquitto, home: Home) -> None:
     assert {seq for heard in server.of("measurements", "backlog") for seq in heard.seqs} == {1, 2}
 
 
+async def test_after_a_good_hour_waiting_begins_anew(broker: Mosquitto, home: Home) -> None:
+    """Only connections that die young make the next wait longer, or look like a copied card."""
+    with capture_logs() as logs:
+        async with uplinked(home, as_gateway(broker)):
+            for _ in range(3):
+                await until(lambda: home.uplink is not None and home.uplink.link.is_up)
+                home.push(3600)
+                broker.kill()
+                await until(lambda: home.uplink is not None and not home.uplink.link.is_up)
+                broker.start()
+    lost = [line for line in logs if line["event"] == "link_lost"]
+    assert [line["retry_in_s"] for line in lost if "No broker" not in line["reason"]] == [1.0] * 3
+    assert not [line for line in logs if line["event"] == "session_taken_over"]
+
+
 async def test_bad_password_keeps_the_rows(broker: Mosquitto, home: Home) -> None:
     with serving(broker) as server, capture_logs() as logs:
         async with uplinked(home, as_gateway(broker, password="wrong")):
