@@ -10,8 +10,12 @@ from devices.errors import DecodeError
 from devices.gatt import (
     battery,
     blood_pressure,
+    blood_pressure_feature,
+    cuff_pressure,
     current_time,
     date_time,
+    enhanced_blood_pressure,
+    enhanced_cuff_pressure,
     plx,
     temperature,
     weight,
@@ -24,11 +28,15 @@ __all__ = ["CHARACTERISTICS", "Decoded", "Fields", "Reading", "decode", "short_u
 Decoded = Reading | Fields
 """What a characteristic value turned out to hold."""
 
-CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Fields]] = MappingProxyType(
+CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]] = MappingProxyType(
     {
         module.CHARACTERISTIC: module.decode
         for module in (
             blood_pressure,
+            cuff_pressure,
+            blood_pressure_feature,
+            enhanced_blood_pressure,
+            enhanced_cuff_pressure,
             weight,
             temperature,
             plx,

@@ -76,7 +76,7 @@ def decode(raw: bytes) -> Measurement:
         samples.append(sample(_KIND.named("pulse"), reader.sfloat("pulse")))
     user = reader.unsigned(1, "user") if flags & _USER else None
     if flags & _STATUS:
-        notes += _status_notes(reader.unsigned(2, "status"))
+        notes += status_notes(reader.unsigned(2, "status"))
     reader.end()
     return Measurement(
         _KIND.name,
@@ -109,7 +109,8 @@ def encode(value: BloodPressure) -> bytes:
     return bytes((flags,)) + body
 
 
-def _status_notes(status: int) -> tuple[str, ...]:
+def status_notes(status: int) -> tuple[str, ...]:
+    """Return the flags for a measurement status (GATT Specification Supplement, 2A35 to 2B35)."""
     if status & _PULSE_RANGE == _PULSE_RANGE:
         # Neither high nor low can be believed; say that something was said.
         return (*bit_names(status & ~_PULSE_RANGE, _STATUS_NAMES), "unknown_status")

@@ -68,6 +68,10 @@ class Reader:
         """Return the next ``count`` bytes as an unsigned number."""
         return int.from_bytes(self.take(count, what), "little")
 
+    def signed(self, count: int, what: str) -> int:
+        """Return the next ``count`` bytes as a number in two's complement."""
+        return int.from_bytes(self.take(count, what), "little", signed=True)
+
     def sfloat(self, what: str) -> Number:
         """Return the next 16-bit medical float."""
         return decode_sfloat(self.unsigned(2, what))
@@ -76,18 +80,22 @@ class Reader:
         """Return the next 32-bit medical float."""
         return decode_float(self.unsigned(4, what))
 
-    def flags(self, known: int) -> int:
-        """Return the flags byte; a bit outside ``known`` is refused."""
-        flags = self.unsigned(1, "flags")
+    def flags(self, known: int, count: int = 1) -> int:
+        """Return the flags in ``count`` bytes; a bit outside ``known`` is refused."""
+        flags = self.unsigned(count, "flags")
         if flags & ~known:
             raise DecodeError("reserved_flags", f"flags 0x{flags:02X}, known 0x{known:02X}")
         return flags
 
+    @property
+    def left(self) -> int:
+        """Return how many bytes have not been taken yet."""
+        return len(self._raw) - self._at
+
     def end(self) -> None:
         """Check that nothing is left."""
-        left = len(self._raw) - self._at
-        if left:
-            raise DecodeError("trailing_bytes", f"{left} after the last field")
+        if self.left:
+            raise DecodeError("trailing_bytes", f"{self.left} after the last field")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,13 @@ INCH = Unit("[in_i]", Decimal("2.54"), Decimal(0), 2)
 METRE = Unit("m", Decimal(100), Decimal(0), 1)
 FAHRENHEIT = Unit("[degF]", Decimal(5) / Decimal(9), Decimal(32), 2)
 
+# Grams of glucose (C6H12O6) in a mole, by the IUPAC's abridged atomic weights. Three decimals of
+# mmol/L keep neighbouring mg/dL apart.
+_GLUCOSE_MOLE = Decimal("180.156")
+KILOGRAM_PER_LITRE = Unit("kg/L", Decimal(1_000_000) / _GLUCOSE_MOLE, Decimal(0), 3)
+MILLIGRAM_PER_DECILITRE = Unit("mg/dL", Decimal(10) / _GLUCOSE_MOLE, Decimal(0), 3)
+MOLE_PER_LITRE = Unit("mol/L", Decimal(1000), Decimal(0), 3)
+
 
 def sample(component: Component, value: Number, unit: Unit | None = None) -> Sample:
     """Return ``component``'s sample; ``unit`` says what ``value`` is in, if not the catalogue's."""
@@ -123,13 +138,52 @@ def sample(component: Component, value: Number, unit: Unit | None = None) -> Sam
     return Sample(component.code, unit.convert(value), component.unit, as_sent=sent)
 
 
-def bit_names(word: int, names: Mapping[int, str]) -> Iterable[str]:
-    """Yield the names of the bits set in ``word``; ``unknown_status`` for any without one."""
+def sample_fields(reading: Sample) -> dict[str, object]:
+    """Return ``reading`` as one of :class:`Fields`, without its code."""
+    fields: dict[str, object] = {
+        "value": reading.value,
+        "unit": reading.unit,
+        "absent": reading.absent,
+    }
+    if reading.as_sent is not None:
+        fields["as_sent"] = {"value": reading.as_sent.value, "unit": reading.as_sent.unit}
+    return fields
+
+
+def quantity(value: Number, unit: str, sent: Unit | None = None) -> dict[str, object]:
+    """Return ``value``, which the catalogue has no component for, as one of :class:`Fields`.
+
+    ``unit`` is the UCUM unit it gets, ``sent`` what it was sent in where that differs.
+    """
+    if not isinstance(value, Decimal):
+        return {"value": None, "unit": unit, "absent": value}
+    if sent is None:
+        return {"value": float(value), "unit": unit, "absent": None}
+    as_sent = {"value": float(value), "unit": sent.name}
+    return {"value": sent.convert(value), "unit": unit, "absent": None, "as_sent": as_sent}
+
+
+def bit_names(
+    word: int, names: Mapping[int, str], unknown: str = "unknown_status"
+) -> Iterable[str]:
+    """Yield the names of the bits set in ``word``; ``unknown`` for any without one."""
     for bit, name in names.items():
         if word >> bit & 1:
             yield name
     if word & ~sum(1 << bit for bit in names):
-        yield "unknown_status"
+        yield unknown
+
+
+def feature_names(word: int, names: Mapping[int, str]) -> list[str]:
+    """Return the names of what a device says it can do; ``unknown_feature`` for any other bit."""
+    return list(bit_names(word, names, "unknown_feature"))
+
+
+def choice(number: int, names: Mapping[int, str], what: str) -> str:
+    """Return the name of ``number``; DecodeError where ``what`` has no such value."""
+    if number not in names:
+        raise DecodeError("reserved_value", f"{what} {number}")
+    return names[number]
 
 
 def user_context(user: int | None) -> dict[str, str | int | float]:
