@@ -11,8 +11,8 @@ from datetime import datetime
 
 from devices.gatt import blood_pressure
 from devices.gatt.blood_pressure import BloodPressure
-from devices.gatt.reading import Fields, sample_fields
-from devices.measurement import Absent, Measurement
+from devices.gatt.reading import Fields, circumstances, sample_fields
+from devices.measurement import Absent
 
 CHARACTERISTIC = "2A36"
 _PRESSURES = 3
@@ -58,16 +58,3 @@ def encode(value: CuffPressure) -> bytes:
             status=value.status,
         )
     )
-
-
-def circumstances(same: Measurement) -> dict[str, object]:
-    """Return what stands beside the number in ``same``, read by another characteristic's layout.
-
-    A pressure or temperature in passing cannot have failed, so that flag is left out.
-    """
-    time = same.device_time
-    return {
-        "device_time": None if time is None else time.isoformat(),
-        "ctx": dict(same.context),
-        "flags": [flag for flag in same.flags if flag != "measurement_failed"],
-    }

@@ -150,6 +150,19 @@ def sample_fields(reading: Sample) -> dict[str, object]:
     return fields
 
 
+def circumstances(same: Measurement) -> dict[str, object]:
+    """Return what stands beside the number in ``same``, read by another characteristic's layout.
+
+    A pressure or temperature in passing cannot have failed, so that flag is left out.
+    """
+    time = same.device_time
+    return {
+        "device_time": None if time is None else time.isoformat(),
+        "ctx": dict(same.context),
+        "flags": [flag for flag in same.flags if flag != "measurement_failed"],
+    }
+
+
 def quantity(value: Number, unit: str, sent: Unit | None = None) -> dict[str, object]:
     """Return ``value``, which the catalogue has no component for, as one of :class:`Fields`.
 
