@@ -19,7 +19,8 @@ from alerts.wording import Language, age
 STATUS_EVERY = timedelta(minutes=60)
 _STATUS_MAX = STATUS_EVERY + timedelta(minutes=15)
 
-_WHY = "Teknisk regel: clinical.md, tech.gateway och tech.battery (förslag)"
+_SILENT_WHY = "Teknisk regel (förslag): en mottagare ska höras minst en gång i timmen"
+_BATTERY_WHY = "Teknisk regel (förslag): batteriet har 20 % eller mindre kvar"
 
 GATEWAY_SILENT = Technical(
     rule="tech.gateway",
@@ -30,14 +31,14 @@ GATEWAY_SILENT = Technical(
         "Mottagaren {subject} har varit tyst i {age}. Värden därifrån kommer inte fram.",
         "Gateway {subject} has been silent for {age}. Values from there do not arrive.",
     ),
-    why=_WHY,
+    why=_SILENT_WHY,
 )
 BATTERY_LOW = Technical(
     rule="tech.battery",
     cause=Cause.BATTERY_LOW,
     levels=(Level(Severity.BLUE, 20.0),),
     text=Text("Svagt batteri i {subject}: {level} %.", "Low battery in {subject}: {level} %."),
-    why=_WHY,
+    why=_BATTERY_WHY,
 )
 _GATEWAY_HEARD = Text("Mottagaren hörs igen.", "The gateway is heard again.")
 _BATTERY_WELL = Text("Batteriet är bytt eller laddat.", "The battery was changed or charged.")

@@ -62,7 +62,7 @@ _PULSES = (CUFF_PULSE, OXIMETER_PULSE)
 _HIGH, _LOW = Direction.HIGH, Direction.LOW
 
 _OWN_WHY = "Personens egen gräns"
-_NEWS2 = "Förslag: bandet i NEWS2-tabellen (RCP 2017)"
+_NEWS2 = "Förslag: samma gräns som i NEWS2-tabellen (RCP 2017)"
 
 
 def _words(sv: str, en: str, direction: Direction) -> Text:
@@ -82,10 +82,13 @@ _SPO2_NAME = ("Syremättnad", "Oxygen saturation")
 _PULSE_NAME = ("Puls", "Pulse")
 _TEMP_NAME = ("Temperatur", "Temperature")
 _BP_HIGH_WHY = (
-    "Förslag: 160/100 mmHg stämde bäst med ett vårdlags egen bedömning (TIHM); "
-    "220 mmHg är bandet i NEWS2-tabellen (RCP 2017)"
+    "Förslag: 160/100 mmHg stämde bäst med ett vårdlags egen bedömning (studien TIHM); "
+    "220 mmHg är gränsen i NEWS2-tabellen (RCP 2017)"
 )
-_SPO2_WHY = "Förslag: BTS 2017, mål 94–98 %; NEWS2 skala 1 (RCP 2017)"
+_SPO2_WHY = (
+    "Förslag: 91 % är gränsen i NEWS2-tabellen, skala 1 (RCP 2017); "
+    "93 % ligger strax under målet 94–98 % (BTS 2017)"
+)
 _FAMILIES = (
     _family("bp.high", _HIGH, _BP, _BP_NAME, _BP_HIGH_WHY),
     _family("bp.low", _LOW, _BP, _BP_NAME, _NEWS2),

@@ -18,6 +18,7 @@ from alerts.lifecycle import Outcome
 from server.api.shapes import (
     Alert,
     Command,
+    Device,
     KeptValue,
     Listed,
     Login,
@@ -33,10 +34,11 @@ from server.auth.errors import NotVisible
 from server.auth.gate import Gate, Visit
 from server.auth.passwords import Passwords
 from server.auth.roles import Right
-from server.store import manual, patients, people, receipts, series, worklist
+from server.store import bound_devices, manual, patients, people, series, worklist
 from server.store.access_log import Action
 from server.store.manual import ManualValue
 from server.store.patients import Patient
+from server.store.series import Wanted
 
 PREFIX = "/api/v1"
 LIMIT_MAX = 500
@@ -159,25 +161,41 @@ def _patient_routes(router: APIRouter, gate: Gate) -> None:
         """Show one patient."""
         async with gate.visit(request, Right.SEE_PATIENT) as visit:
             patient = await _find(visit, public_id)
-            await visit.log(Action.READ, patient_id=patient.id)
+            await visit.log(
+                Action.READ_PROTECTED if patient.protected else Action.READ, patient_id=patient.id
+            )
             return Person.of(patient)
+
+    @router.get("/patients/{public_id}/devices", tags=["patients"])
+    async def list_devices(request: Request, public_id: UUID) -> Listed[Device]:
+        """List the devices that are the patient's now, with their batteries."""
+        async with gate.visit(request, Right.SEE_PATIENT) as visit:
+            patient = await _find(visit, public_id)
+            await visit.log(Action.READ, patient_id=patient.id)
+            rows = await bound_devices.bound_to(visit.tx, visit.reach, patient.id, at=visit.at)
+            items = [Device.of(row) for row in rows]
+            return Listed(items=items, total=len(items), limit=len(items), offset=0)
 
     @router.get("/patients/{public_id}/observations", tags=["patients"])
     async def list_observations(
         request: Request,
         public_id: UUID,
         since: datetime | None = None,
+        equipment: bool = False,
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Listed[Observation]:
-        """List a patient's values, newest first; by default of the last 90 days."""
+        """List a patient's values, newest first; by default of the last 90 days.
+
+        What devices say of themselves (battery) is left out unless ``equipment`` asks for it.
+        """
+        if since is not None and since.tzinfo is None:
+            raise HTTPException(422, "since: without time zone")
         async with gate.visit(request, Right.SEE_PATIENT) as visit:
             patient = await _find(visit, public_id)
             await visit.log(Action.READ, patient_id=patient.id)
-            return await _observations(
-                visit, patient, since=since or visit.at - timedelta(days=90),
-                limit=limit, offset=offset,
-            )  # fmt: skip
+            wanted = Wanted(patient.id, since or visit.at - timedelta(days=90), equipment)
+            return await _observations(visit, wanted, limit=limit, offset=offset)
 
     @router.post("/patients/{public_id}/values", status_code=201, tags=["patients"])
     async def enter_value(request: Request, public_id: UUID, body: NewValue) -> KeptValue:
@@ -196,20 +214,12 @@ async def _find(visit: Visit, public_id: UUID) -> Patient:
 
 
 async def _observations(
-    visit: Visit, patient: Patient, *, since: datetime, limit: int, offset: int
+    visit: Visit, wanted: Wanted, *, limit: int, offset: int
 ) -> Listed[Observation]:
-    if since.tzinfo is None:
-        raise HTTPException(422, "since: without time zone")
     tx, reach = visit.tx, visit.reach
-    rows = await series.values_page(tx, reach, patient.id, since=since, limit=limit, offset=offset)
-    total = await series.count_values(tx, reach, patient.id, since=since)
-    await receipts.mark_seen(
-        tx,
-        [row.uid for row in rows if row.gateway_id is not None],
-        staff_id=visit.identity.staff_id,
-        unit_id=visit.identity.assignment.unit_id,
-        at=visit.at,
-    )
+    rows = await series.values_page(tx, reach, wanted, limit=limit, offset=offset)
+    total = await series.count_values(tx, reach, wanted)
+    await acts.see(visit, rows)
     items = [Observation.of(row) for row in rows]
     return Listed(items=items, total=total, limit=limit, offset=offset)
 

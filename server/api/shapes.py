@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 
 from devices.kinds import COMPONENTS, KINDS
 from server.auth.sessions import Identity
-from server.store.patients import Patient
+from server.store.bound_devices import BoundDevice
+from server.store.patients import Patient, handle_of
 from server.store.series import ValueRow
 from server.store.worklist import AlertRow, EvidenceRow
 
@@ -89,11 +90,15 @@ class Evidence(Sample):
 
 
 class Alert(BaseModel):
-    """One alert. ``version`` goes back with the command that acts on it."""
+    """One alert. ``version`` goes back with the command that acts on it.
+
+    ``patient_name`` is None for a person with protected identity, who has a ``handle`` instead.
+    """
 
     id: UUID
     patient: UUID | None
     patient_name: str | None
+    handle: str | None
     gateway: str | None
     rule: str
     severity: str
@@ -114,11 +119,13 @@ class Alert(BaseModel):
     @classmethod
     def of(cls, row: AlertRow, evidence: list[EvidenceRow] | None = None) -> Alert:
         """Return the alert as the interface shows it."""
-        name = f"{row.given_name} {row.family_name}" if row.public_id else None
+        is_named = row.public_id is not None and not row.protected
+        name = f"{row.given_name} {row.family_name}" if is_named else None
         return cls(
             id=row.id,
             patient=row.public_id,
             patient_name=name,
+            handle=handle_of(row.public_id) if row.public_id and row.protected else None,
             gateway=row.gateway_name,
             rule=row.rule,
             severity=row.severity,
@@ -139,7 +146,10 @@ class Alert(BaseModel):
 
 
 class Person(BaseModel):
-    """One patient. ``matters`` is the person's own words."""
+    """One patient. ``matters`` is the person's own words.
+
+    In a list, a person with protected identity has a ``handle`` and no name, number or year.
+    """
 
     id: UUID
     identifier_system: str
@@ -147,6 +157,8 @@ class Person(BaseModel):
     given_name: str
     family_name: str
     birth_year: int | None
+    protected: bool
+    handle: str | None
     unit: str
     matters: str
 
@@ -160,6 +172,8 @@ class Person(BaseModel):
             given_name=patient.given_name,
             family_name=patient.family_name,
             birth_year=patient.birth_year,
+            protected=patient.protected,
+            handle=patient.handle if patient.protected else None,
             unit=patient.unit_name,
             matters=patient.matters_text,
         )
@@ -194,6 +208,29 @@ class Observation(BaseModel):
             entered_by=row.entered_by,
             flags=row.flags,
             context=row.context,
+        )
+
+
+class Device(BaseModel):
+    """One device that is the patient's now. What it never told is None."""
+
+    name: str
+    model: str
+    battery_percent: float | None
+    battery_at: datetime | None
+    last_kind: str | None
+    last_measured_at: datetime | None
+
+    @classmethod
+    def of(cls, row: BoundDevice) -> Device:
+        """Return the device as the interface shows it."""
+        return cls(
+            name=row.name,
+            model=row.model,
+            battery_percent=row.battery_percent,
+            battery_at=row.battery_at,
+            last_kind=_KIND_NAMES.get(row.kind_id or 0),
+            last_measured_at=row.measured_at,
         )
 
 

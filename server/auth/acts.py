@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
 from server.auth.errors import Conflicting, NotVisible
 from server.auth.gate import Visit
-from server.store import alert_commands, worklist
+from server.store import alert_commands, receipts, worklist
 from server.store.access_log import Action
 from server.store.alert_commands import Answer, Conflict, UnknownAlert
+from server.store.series import ValueRow
 from server.store.worklist import AlertRow
 
 
@@ -39,6 +41,20 @@ async def find_alert(visit: Visit, alert_id: UUID) -> AlertRow:
     if found is None:
         raise NotVisible
     return found
+
+
+async def see(visit: Visit, listed: Iterable[ValueRow]) -> None:
+    """Tell the homes which values a person in care has now looked at (contract.md 1, lamps).
+
+    ``listed`` are exactly the rows that the answer shows, of one page only.
+    """
+    await receipts.mark_seen(
+        visit.tx,
+        [row.uid for row in listed if row.is_seen_by_being_listed],
+        staff_id=visit.identity.staff_id,
+        unit_id=visit.identity.assignment.unit_id,
+        at=visit.at,
+    )
 
 
 async def perform(visit: Visit, alert_id: UUID, wanted: Done) -> AlertRow:

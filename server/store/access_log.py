@@ -22,6 +22,8 @@ class Action(StrEnum):
     CHOOSE = "choose"
     LIST = "list"
     READ = "read"
+    # Name and number of a person with protected identity were shown: reviewed on their own.
+    READ_PROTECTED = "read_protected"
     WRITE = "write"
 
 

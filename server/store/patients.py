@@ -4,6 +4,10 @@ Every read of a patient, an alert or a value, wherever it stands in ``server.sto
 :class:`Reach` and puts :data:`VISIBLE_PATIENTS` or :data:`VISIBLE_ALERT` in its statement. Another
 unit's patient is not refused here: it simply is not there, so that the answer never tells whether
 it exists.
+
+A protected identity (skyddade personuppgifter) is not in any list: the statements that list people
+leave name, number and year of birth out, so that no page can show them by mistake. The person's own
+page has them, and opening it is written down as that.
 """
 
 from __future__ import annotations
@@ -43,9 +47,21 @@ VISIBLE_ALERT = f"""(CASE WHEN a.patient_id IS NULL THEN a.unit_id = %(reach_uni
 UNITS_OF_PROVIDER = "(SELECT own.id FROM unit own WHERE own.provider_id = %(reach_provider)s)"
 
 
+def handle_of(public_id: UUID) -> str:
+    """Return what a unit calls a person with protected identity, such as ``3F7-A2C``.
+
+    From the random part of the link, so that it tells nothing about the person.
+    """
+    code = public_id.hex[:6].upper()
+    return f"{code[:3]}-{code[3:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """One person as the pages show them. ``birth_year`` may be unknown."""
+    """One person as the pages show them. ``birth_year`` may be unknown.
+
+    In a list, a person with protected identity has empty names, number and year.
+    """
 
     id: int
     public_id: UUID
@@ -66,10 +82,28 @@ class Patient:
         """Return given and family name."""
         return f"{self.given_name} {self.family_name}"
 
+    @property
+    def handle(self) -> str:
+        """Return what the unit calls a person with protected identity."""
+        return handle_of(self.public_id)
+
 
 _PATIENT = """
     SELECT p.id, p.public_id, p.identifier_system, p.identifier_value, p.given_name, p.family_name,
            p.birth_year, p.protected, p.matters_text, p.matters_date, p.unit_id,
+           u.name AS unit_name, u.watch_text
+    FROM patient p JOIN unit u ON u.id = p.unit_id
+"""
+
+
+_LISTED = """
+    SELECT p.id, p.public_id, p.protected, p.matters_date, p.unit_id,
+           CASE WHEN p.protected THEN '' ELSE p.matters_text END AS matters_text,
+           CASE WHEN p.protected THEN '' ELSE p.identifier_system END AS identifier_system,
+           CASE WHEN p.protected THEN '' ELSE p.identifier_value END AS identifier_value,
+           CASE WHEN p.protected THEN '' ELSE p.given_name END AS given_name,
+           CASE WHEN p.protected THEN '' ELSE p.family_name END AS family_name,
+           CASE WHEN NOT p.protected THEN p.birth_year END AS birth_year,
            u.name AS unit_name, u.watch_text
     FROM patient p JOIN unit u ON u.id = p.unit_id
 """
@@ -86,11 +120,16 @@ async def find(tx: Transaction, reach: Reach, public_id: UUID) -> Patient | None
 
 
 async def page(tx: Transaction, reach: Reach, *, limit: int, offset: int) -> list[Patient]:
-    """Return patients within reach by family name, at most ``limit`` from ``offset``."""
+    """Return patients within reach by family name, at most ``limit`` from ``offset``.
+
+    Those with protected identity come last, in an order that tells nothing of their names.
+    """
     async with tx.cursor(row_factory=class_row(Patient)) as cursor:
         await cursor.execute(
-            _PATIENT + f"WHERE p.id IN {VISIBLE_PATIENTS}"
-            " ORDER BY p.family_name, p.given_name, p.id LIMIT %(limit)s OFFSET %(offset)s",
+            _LISTED + f"WHERE p.id IN {VISIBLE_PATIENTS}"
+            " ORDER BY p.protected, CASE WHEN NOT p.protected THEN p.family_name END,"
+            " CASE WHEN NOT p.protected THEN p.given_name END, p.public_id"
+            " LIMIT %(limit)s OFFSET %(offset)s",
             {"limit": limit, "offset": offset} | reach.bind(),
         )
         return await cursor.fetchall()
@@ -117,6 +156,7 @@ class NewPatient:
     unit_id: int
     matters_text: str = ""
     matters_date: date | None = None
+    protected: bool = False
 
 
 async def add(tx: Transaction, patient: NewPatient) -> Patient:
@@ -127,8 +167,8 @@ async def add(tx: Transaction, patient: NewPatient) -> Patient:
     async with tx.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             "INSERT INTO patient (identifier_system, identifier_value, given_name, family_name,"
-            " birth_year, unit_id, matters_text, matters_date)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            " birth_year, unit_id, matters_text, matters_date, protected)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
             (
                 patient.identifier_system,
                 patient.identifier_value,
@@ -138,6 +178,7 @@ async def add(tx: Transaction, patient: NewPatient) -> Patient:
                 patient.unit_id,
                 patient.matters_text,
                 patient.matters_date,
+                patient.protected,
             ),
         )
         patient_id = await cursor.fetchone()

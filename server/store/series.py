@@ -1,4 +1,9 @@
-"""A patient's values over time: for the charts and for the table beside them."""
+"""A patient's values over time: for the charts and for the table beside them.
+
+What a device says of itself is no value of the person's: a battery at 55 % must never be read as an
+oxygen saturation. It is left out unless it is asked for, and stands with the device instead
+(``bound_devices``).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,11 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from devices.kinds import KINDS
 from server.store.database import Transaction
 from server.store.patients import VISIBLE_PATIENTS, Reach
+
+EQUIPMENT_KINDS = (KINDS["battery"].number,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,31 @@ class ValueRow:
     values: list[float | None]
     absents: list[str | None]
 
+    @property
+    def is_seen_by_being_listed(self) -> bool:
+        """Return whether its home waits to be told "sett": a person's value that it sent."""
+        return self.gateway_id is not None and self.kind_id not in EQUIPMENT_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which measurements: one patient's, measured since a time, with or without what devices say
+    of themselves.
+    """
+
+    patient_id: int
+    since: datetime
+    with_equipment: bool = False
+
+    def bind(self) -> dict[str, object]:
+        """Return the parameters that the statements name."""
+        return {
+            "patient_id": self.patient_id,
+            "since": self.since,
+            "with_equipment": self.with_equipment,
+            "equipment": list(EQUIPMENT_KINDS),
+        }
+
 
 async def points(
     tx: Transaction,
@@ -76,13 +109,14 @@ _VALUES = f"""
     FROM measurement m
     WHERE m.patient_id = %(patient_id)s AND m.patient_id IN {VISIBLE_PATIENTS}
       AND m.type = 'value' AND m.measured_at >= %(since)s
+      AND (%(with_equipment)s OR m.kind_id IS NULL OR m.kind_id <> ALL(%(equipment)s::smallint[]))
 """
 
 
 async def values_page(
-    tx: Transaction, reach: Reach, patient_id: int, *, since: datetime, limit: int, offset: int
+    tx: Transaction, reach: Reach, wanted: Wanted, *, limit: int, offset: int
 ) -> list[ValueRow]:
-    """Return measurements since a time, newest first, at most ``limit`` from ``offset``."""
+    """Return measurements, newest first, at most ``limit`` from ``offset``."""
     async with tx.cursor(row_factory=class_row(ValueRow)) as cursor:
         await cursor.execute(
             f"""
@@ -108,17 +142,13 @@ async def values_page(
             ) o
             ORDER BY s.measured_at DESC, s.received_seq DESC
             """,
-            {"patient_id": patient_id, "since": since, "limit": limit, "offset": offset}
-            | reach.bind(),
+            {"limit": limit, "offset": offset} | wanted.bind() | reach.bind(),
         )
         return await cursor.fetchall()
 
 
-async def count_values(tx: Transaction, reach: Reach, patient_id: int, *, since: datetime) -> int:
+async def count_values(tx: Transaction, reach: Reach, wanted: Wanted) -> int:
     """Return how many measurements :func:`values_page` pages through."""
     async with tx.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(
-            f"SELECT count(*) {_VALUES}",
-            {"patient_id": patient_id, "since": since} | reach.bind(),
-        )
+        await cursor.execute(f"SELECT count(*) {_VALUES}", wanted.bind() | reach.bind())
         return int(await cursor.fetchone() or 0)

@@ -20,10 +20,12 @@ from server.store.patients import VISIBLE_ALERT, VISIBLE_PATIENTS, Reach
 class AlertRow:
     """One alert as people see it. ``public_id`` and the names are None for a technical alert.
 
+    Names and year of birth are None, too, for a person with protected identity: alerts are listed.
+
     ``received_at`` is when its newest evidence was stored; None where no value is cited.
     ``taken_at`` is set while somebody has it. ``concerns`` names the people whose values come
-    through the gateway of a technical alert. ``inputs`` is everything the decision was made from,
-    as it fired.
+    through the gateway of a technical alert, ``concerns_protected`` those of them with protected
+    identity. ``inputs`` is everything the decision was made from, as it fired.
     """
 
     id: UUID
@@ -36,6 +38,7 @@ class AlertRow:
     matters_text: str | None
     gateway_name: str | None
     concerns: str | None
+    concerns_protected: list[UUID] | None
     severity: str
     handling: str
     condition: str
@@ -67,6 +70,24 @@ class EvidenceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnLimitRow:
+    """A person's own bounds for one component, in force when an alert fired; who set them and why.
+
+    A bound that is None is not the person's own.
+    """
+
+    alert_id: UUID
+    component_id: int
+    red_low: float | None
+    yellow_low: float | None
+    yellow_high: float | None
+    red_high: float | None
+    set_by: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """One thing that happened to an alert, and by whom (None: the engine)."""
 
@@ -78,8 +99,12 @@ class EventRow:
 
 
 _ALERT = f"""
-    SELECT a.id, p.public_id, a.patient_id, p.given_name, p.family_name, p.birth_year, p.protected,
+    SELECT a.id, p.public_id, a.patient_id, p.protected,
+           CASE WHEN NOT p.protected THEN p.given_name END AS given_name,
+           CASE WHEN NOT p.protected THEN p.family_name END AS family_name,
+           CASE WHEN NOT p.protected THEN p.birth_year END AS birth_year,
            p.matters_text, g.name AS gateway_name, near.names AS concerns,
+           near.handles AS concerns_protected,
            a.severity, a.handling, a.condition, a.opened_at, a.measured_at,
            arrived.at AS received_at, a.owner_id, t.display_name AS owner_name,
            taken.at AS taken_at, a.closed_at, a.outcome, a.text_sv, a.text_en, a.why, a.rule,
@@ -89,7 +114,9 @@ _ALERT = f"""
     LEFT JOIN gateway g ON g.id = a.gateway_id
     LEFT JOIN staff t ON t.id = a.owner_id
     LEFT JOIN LATERAL (
-        SELECT string_agg(DISTINCT q.given_name || ' ' || q.family_name, ', ') AS names
+        SELECT string_agg(DISTINCT q.given_name || ' ' || q.family_name, ', ')
+                   FILTER (WHERE NOT q.protected) AS names,
+               array_agg(DISTINCT q.public_id) FILTER (WHERE q.protected) AS handles
         FROM binding b JOIN patient q ON q.id = b.patient_id
         WHERE a.patient_id IS NULL AND b.gateway_id = a.gateway_id AND b.valid @> a.opened_at
           AND b.patient_id IN {VISIBLE_PATIENTS}
@@ -173,6 +200,25 @@ async def evidence_of(
     found: dict[UUID, list[EvidenceRow]] = {alert_id: [] for alert_id in alert_ids}
     for row in rows:
         found[row.alert_id].append(row)
+    return found
+
+
+async def own_limits_of(
+    tx: Transaction, reach: Reach, alert_ids: list[UUID]
+) -> dict[UUID, dict[int, OwnLimitRow]]:
+    """Return the person's own limits as each alert fired, by alert and component."""
+    async with tx.cursor(row_factory=class_row(OwnLimitRow)) as cursor:
+        await cursor.execute(
+            "SELECT a.id AS alert_id, l.component_id, l.red_low, l.yellow_low, l.yellow_high,"
+            " l.red_high, l.set_by, l.reason, lower(l.valid) AS since FROM alert a"
+            " JOIN patient_limit l ON l.patient_id = a.patient_id AND l.valid @> a.opened_at"
+            f" WHERE a.id = ANY(%(ids)s) AND {VISIBLE_ALERT} ORDER BY l.id",
+            {"ids": alert_ids} | reach.bind(),
+        )
+        rows = await cursor.fetchall()
+    found: dict[UUID, dict[int, OwnLimitRow]] = {alert_id: {} for alert_id in alert_ids}
+    for row in rows:
+        found[row.alert_id][row.component_id] = row
     return found
 
 

@@ -45,6 +45,10 @@ class Live:
             for event in events:
                 event.set()
 
+    def lookers(self) -> int:
+        """Return how many work lists are open."""
+        return sum(len(events) for events in self._waiting.values())
+
     async def listen(self, database: Database) -> None:
         """Pass on what the engine and other web processes notify, until cancelled."""
         async with aclosing(database.notifications(CHANNEL)) as notes:

@@ -3,77 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from server.settings import Settings
 from server.store import people
 from server.store.database import Database
 from server.store.errors import DatabaseUnavailable, SchemaMissing
-from server.web.app import MakeApi, create_app
+from server.store.vital_signs import VitalSigns, vital_signs
+from server.web.app import MakeApi, create_app, now
+from server.web.live import Live
+from server.web.metrics import Counted, Figures
 
-LOG = structlog.get_logger()
 LOOPBACK = "127.0.0.1"
 POOL_SIZE = 8
 # An open work list never ends by itself; it fetches everything again when the server is back.
 SHUTDOWN_MAX_S = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What is counted: answers by route and status, never by person."""
-
-    registry: CollectorRegistry
-    answers: Counter
-
-    @classmethod
-    def new(cls) -> Figures:
-        """Return figures of this process, all at zero."""
-        registry = CollectorRegistry()
-        labels = ["route", "status"]
-        answers = Counter("hemma_web_answers", "Answers given", labels, registry=registry)
-        return cls(registry, answers)
-
-
-class Counted:
-    """Counts the answers of an application by route template and status."""
-
-    def __init__(self, app: ASGIApp, figures: Figures) -> None:
-        self._app = app
-        self._figures = figures
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and count its answer."""
-
-        async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "none")
-                self._figures.answers.labels(route, str(message["status"])).inc()
-            await send(message)
-
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            await self._app(scope, receive, counting)
-        except Exception as error:  # noqa: BLE001 - outermost: answered and logged in faults
-            # uvicorn would log the message too, and a driver's message may quote a person's row.
-            LOG.debug("request_broken_answered", error=type(error).__name__)
-
-
-def create_inner(database: Database, figures: Figures) -> Starlette:
+def create_inner(database: Database, figures: Figures, live: Live) -> Starlette:
     """Return what operators ask: ``/readyz`` and ``/metrics``, for a loopback listener only."""
+
+    async def signs() -> VitalSigns | None:
+        try:
+            async with database.transaction() as tx:
+                return await vital_signs(tx, now=now())
+        except (DatabaseUnavailable, SchemaMissing):
+            return None
 
     async def readyz(request: Request) -> Response:
         try:
@@ -84,7 +50,8 @@ def create_inner(database: Database, figures: Figures) -> Starlette:
         return PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
-        return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
+        text = figures.show(await signs(), lookers=live.lookers())
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/readyz", readyz), Route("/metrics", metrics)])
 
@@ -100,7 +67,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, api: MakeApi | None = 
         app = create_app(settings, database, api=api)
         servers = [_server(app, figures, settings)]
         if settings.metrics_port:
-            inner = create_inner(database, figures)
+            inner = create_inner(database, figures, app.state.site.live)
             servers.append(_quiet(inner, LOOPBACK, settings.metrics_port))
         async with asyncio.TaskGroup() as group:
             for server in servers:
@@ -111,7 +78,10 @@ async def run(settings: Settings, stop: asyncio.Event, *, api: MakeApi | None = 
 def _server(app: FastAPI, figures: Figures, settings: Settings) -> uvicorn.Server:
     is_behind_proxy = settings.base_url.startswith("https://")
     return _quiet(
-        Counted(app, figures), settings.web_host, settings.web_port, proxy=is_behind_proxy
+        Counted(app, figures, time_s=time.monotonic),
+        settings.web_host,
+        settings.web_port,
+        proxy=is_behind_proxy,
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Literal
 from uuid import UUID
 
 import httpx
@@ -31,6 +32,7 @@ from server.store.items import ReceivedItem, keep
 from server.store.patients import NewPatient, Patient
 from server.web.app import create_app
 
+Tq = Literal["device", "corrected", "gateway", "estimated"]
 NOW = datetime(2026, 11, 22, 9, 42, tzinfo=UTC)
 PASSWORD = "en lång mening som ingen gissar"
 BASE = "http://ward.test"
@@ -90,9 +92,15 @@ class Ward:
 
     async def measure(self, systolic: float, diastolic: float, *, at: datetime) -> str:
         """Let the patient's cuff measure, and let the engine judge it; return the uid."""
-        self.seq[0] += 1
-        kind = KINDS["blood_pressure"]
         numbers = {"systolic": systolic, "diastolic": diastolic, "pulse": 71.0}
+        return await self.receive("blood_pressure", numbers, at=at)
+
+    async def receive(
+        self, kind_name: str, numbers: Mapping[str, float], *, at: datetime, tq: Tq = "device"
+    ) -> str:
+        """Let any value come from the patient's one device and be judged; return the uid."""
+        self.seq[0] += 1
+        kind = KINDS[kind_name]
         item = Item(
             seq=self.seq[0],
             uid=hashlib.sha256(f"{at}{self.seq[0]}".encode()).hexdigest()[:32],
@@ -104,7 +112,7 @@ class Ward:
                 for name, value in numbers.items()
             ),
             t=at,
-            tq="device",
+            tq=tq,
             gw_t=at,
             gw_q="ntp",
             char="2A35",
@@ -116,6 +124,20 @@ class Ward:
         async with self.database.transaction() as tx:
             await judge_inbox(tx, now=at + timedelta(seconds=1))
         return item.uid
+
+    async def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        async with self.database.transaction() as tx:
+            cursor = await tx.execute(f"SELECT count(*) FROM {table}".encode())  # noqa: S608 - ours
+            row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def protect(self) -> str:
+        """Give the patient a protected identity; return the handle."""
+        async with self.database.transaction() as tx:
+            await tx.execute("UPDATE patient SET protected = true")
+        return self.patient.handle
 
     async def alert_id(self) -> UUID:
         """Return the newest alert's id."""

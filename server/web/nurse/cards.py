@@ -8,8 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 from server.auth.sessions import Identity
-from server.store.worklist import AlertRow, EventRow, EvidenceRow
-from server.web.nurse import sayings
+from server.store.worklist import AlertRow, EventRow, EvidenceRow, OwnLimitRow
+from server.web.nurse import limit_words, sayings
+from server.web.nurse.bounds import Bounds, Passed
 from server.web.words import Language, Words
 
 
@@ -34,7 +35,8 @@ class Entry:
     """One alert in words.
 
     ``what`` is the value and the limit it passed, ``fired`` the rule's text as it fired, which is
-    never written again, ``limit`` whose limit it is.
+    never written again, ``limits`` whose limit each is, ``why`` where the rule's figures come from
+    (nothing when only the person's own limits were passed).
     """
 
     id: UUID
@@ -43,7 +45,7 @@ class Entry:
     what: str
     fired: str
     why: str
-    limit: str
+    limits: Sequence[str]
     todo: str
     measured_at: datetime
     received_at: datetime | None
@@ -67,17 +69,17 @@ class Card:
     name: str
     link: str | None
     birth_year: int | None
-    is_protected: bool
     severity: str
     alerts: list[Entry] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is told beside the alert itself: its samples and its history."""
+    """What is told beside the alert itself: its samples, its history, the person's own limits."""
 
     evidence: Sequence[EvidenceRow] = ()
     events: Sequence[EventRow] = ()
+    own: Mapping[int, OwnLimitRow] = field(default_factory=dict)
 
 
 def is_technical(row: AlertRow) -> bool:
@@ -88,14 +90,16 @@ def is_technical(row: AlertRow) -> bool:
 def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) -> Entry:
     """Return one alert in words."""
     told = told or Told()
+    passed = Bounds.of(row).passed(told.evidence, row.severity)
+    limits = limit_words.limits(row, passed, told.own, words)
     return Entry(
         id=row.id,
         severity=row.severity,
         version=row.version,
-        what=_what(row, told.evidence, words),
+        what=_what(row, passed, words),
         fired=row.text_sv if words.language is Language.SV else row.text_en,
-        why=row.why,
-        limit=_limit(row, words),
+        why=sayings.source(row.why, words) if limits.is_rule_quoted else "",
+        limits=limits.said,
         todo=sayings.todo(row.severity, is_technical=is_technical(row), words=words),
         measured_at=row.measured_at,
         received_at=row.received_at,
@@ -114,7 +118,7 @@ def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) 
 
 def cards(
     rows: Iterable[AlertRow],
-    evidence: Mapping[UUID, Sequence[EvidenceRow]],
+    told: Mapping[UUID, Told],
     who: Identity,
     words: Words,
 ) -> tuple[list[Card], list[Card]]:
@@ -126,12 +130,14 @@ def cards(
         key = str(row.public_id or row.gateway_name or row.id)
         if key not in group:
             group[key] = _card(key, row, words)
-        group[key].alerts.append(entry(row, who, words, Told(evidence[row.id])))
+        group[key].alerts.append(entry(row, who, words, told[row.id]))
     return list(people.values()), list(technical.values())
 
 
 def title(row: AlertRow, words: Words) -> str:
     """Return whom an alert concerns."""
+    if row.public_id is not None and row.protected:
+        return sayings.protected_name(row.public_id, words)
     if row.public_id is not None:
         return f"{row.given_name} {row.family_name}"
     if is_technical(row):
@@ -141,89 +147,32 @@ def title(row: AlertRow, words: Words) -> str:
 
 def _card(key: str, row: AlertRow, words: Words) -> Card:
     name = title(row, words)
-    if row.concerns:
-        name = f"{name} – {row.concerns}"
+    concerned = [row.concerns] if row.concerns else []
+    concerned += [sayings.protected_name(one, words) for one in row.concerns_protected or ()]
+    if concerned:
+        name = f"{name} – {', '.join(concerned)}"
     return Card(
         key=key,
         name=name,
         link=f"/patient/{row.public_id}" if row.public_id else None,
         birth_year=row.birth_year,
-        is_protected=bool(row.protected),
         severity=row.severity,
     )
 
 
-def _what(row: AlertRow, evidence: Sequence[EvidenceRow], words: Words) -> str:
+def _what(row: AlertRow, passed: Sequence[Passed], words: Words) -> str:
     """Say the newest value at the alert's level, such as "Övertryck 224 mmHg, över rött 220".
 
     What is no threshold, or cites nothing, is said as it fired.
     """
-    rule = row.inputs.get("rule", {})
-    is_high = rule.get("direction") == "high"
-    bounds = {bound["component"]: bound.get(row.severity) for bound in rule.get("bounds", ())}
-    passed = [
-        (sample, bounds[sample.component_id])
-        for sample in evidence
-        if _reaches(sample.value, bounds.get(sample.component_id), is_high=is_high)
-    ]
     if not passed:
         return row.text_sv if words.language is Language.SV else row.text_en
-    newest = max(sample.measured_at for sample, _ in passed)
+    newest = max(one.sample.measured_at for one in passed)
     return "; ".join(
-        _passing(sample, level, row.severity, is_high=is_high, words=words)
-        for sample, level in passed
-        if sample.measured_at == newest
+        limit_words.passing(one, row.severity, words)
+        for one in passed
+        if one.sample.measured_at == newest
     )
-
-
-def level_of(row: AlertRow, sample: EvidenceRow) -> str:
-    """Return the level that one cited sample reached: a red alert may cite yellow values too."""
-    rule = row.inputs.get("rule", {})
-    for bound in rule.get("bounds", ()):
-        is_high = rule.get("direction") == "high"
-        if bound["component"] == sample.component_id:
-            return "red" if _reaches(sample.value, bound.get("red"), is_high=is_high) else "yellow"
-    return row.severity
-
-
-def _reaches(value: float, level: float | None, *, is_high: bool) -> bool:
-    return level is not None and (value >= level if is_high else value <= level)
-
-
-def _passing(
-    sample: EvidenceRow, level: float, severity: str, *, is_high: bool, words: Words
-) -> str:
-    component = sayings.component(sample.component_id)
-    name = sayings.component_name(component, words)
-    said = f"{name} {sayings.quantity(component, sample.value, words)}"
-    limit = words.number(level, component.decimals)
-    values = {"said": said, "limit": limit}
-    if sample.value == level:
-        # A limit is reached at its own value: neither over nor under would be true.
-        if severity == "red":
-            return words.text("%(said)s, på röd gräns", said=said)
-        return words.text("%(said)s, på gul gräns", said=said)
-    said_of = {
-        ("red", True): words.text("%(said)s, över rött %(limit)s", **values),
-        ("red", False): words.text("%(said)s, under rött %(limit)s", **values),
-        ("yellow", True): words.text("%(said)s, över gult %(limit)s", **values),
-        ("yellow", False): words.text("%(said)s, under gult %(limit)s", **values),
-    }
-    return said_of[severity, is_high]
-
-
-def _limit(row: AlertRow, words: Words) -> str:
-    if is_technical(row):
-        return ""
-    origins = [
-        origin
-        for bounds in row.inputs.get("origins", {}).values()
-        for bound, origin in bounds.items()
-        if bound.startswith(row.severity)
-    ]
-    if "patient" in origins:
-        return words.text("Personens egen gräns")
-    return words.text("Nationellt förslag, gäller tills personen får en egen gräns")
 
 
 def _cited(row: EvidenceRow, words: Words) -> CitedSample:

@@ -12,25 +12,31 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from alerts.absence import BATTERY_LOW
 from alerts.plan import Plan
+from server.auth import acts
 from server.auth.errors import NotVisible
 from server.auth.gate import Visit
 from server.auth.roles import Right
-from server.store import patients, receipts, series, worklist
+from server.store import bound_devices, patients, series, worklist
 from server.store.access_log import Action
+from server.store.bound_devices import BoundDevice
 from server.store.limits import plan_of
 from server.store.patients import Patient
-from server.store.series import ValueRow
+from server.store.series import ValueRow, Wanted
 from server.store.worklist import AlertRow
 from server.web.nurse import sayings
-from server.web.nurse.cards import Told, entry, level_of
+from server.web.nurse.bounds import Bounds
+from server.web.nurse.cards import Told, entry
 from server.web.nurse.figures import COMPONENT_IDS, SHOWN, AlertMark, Material, figures
+from server.web.nurse.worklist import told_of
 from server.web.site import site_of
 from server.web.words import Words
 
 router = APIRouter()
 PAGE_ROWS = 30
 PATIENTS_PAGE = 50
+BATTERY_LOW_PERCENT = BATTERY_LOW.levels[0].at
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +65,31 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement in the table."""
+    """One measurement in the table. ``how`` is how its time is known, ``is_time_doubtful`` when
+    that is a guess.
+    """
 
-    kind: str
     value: str
     measured_at: datetime
     stored_at: datetime
     how: str
+    is_time_doubtful: bool
     source: str
     tags: Sequence[Tag]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device in words. ``battery`` is empty where it never told, ``kind`` where it has not
+    measured.
+    """
+
+    model: str
+    battery: str
+    is_battery_low: bool
+    battery_at: datetime | None
+    kind: str
+    measured_at: datetime | None
 
 
 async def find(visit: Visit, public_id: UUID) -> Patient:
@@ -76,6 +98,13 @@ async def find(visit: Visit, public_id: UUID) -> Patient:
     if found is None:
         raise NotVisible
     return found
+
+
+def listed_name(patient: Patient, words: Words) -> str:
+    """Return what a person is called everywhere but on the person's own page."""
+    if patient.protected:
+        return sayings.protected_name(patient.public_id, words)
+    return patient.name
 
 
 @router.get("/patienter")
@@ -88,7 +117,11 @@ async def show_all(request: Request, sida: Annotated[int, Query(ge=1, le=100_000
         offset = (pages.number - 1) * PATIENTS_PAGE
         found = await patients.page(visit.tx, visit.reach, limit=PATIENTS_PAGE, offset=offset)
         await visit.log(Action.LIST)
-        return site.page(request, visit, "patients.html", people=found, total=total, pages=pages)
+        words = site.pages.words_for(request)
+        names = {one.public_id: listed_name(one, words) for one in found}
+        return site.page(
+            request, visit, "patients.html", people=found, names=names, total=total, pages=pages
+        )
 
 
 @router.get("/patient/{public_id}")
@@ -103,9 +136,12 @@ async def show(
     words = site.pages.words_for(request)
     async with site.gate.visit(request, Right.SEE_PATIENT) as visit:
         patient = await find(visit, public_id)
-        await visit.log(Action.READ, patient_id=patient.id)
+        await visit.log(
+            Action.READ_PROTECTED if patient.protected else Action.READ, patient_id=patient.id
+        )
         values = await _values(visit, patient, sida, words)
         done = words.text("Värdet är sparat.") if klart == "sparat" else ""
+        values["listed_name"] = listed_name(patient, words)
         return site.page(request, visit, "patient.html", patient=patient, done=done, **values)
 
 
@@ -116,13 +152,13 @@ async def _values(visit: Visit, patient: Patient, sida: int, words: Words) -> di
     points = await series.points(
         tx, reach, patient.id, component_ids=COMPONENT_IDS, since=since, until=visit.at
     )
-    total = await series.count_values(tx, reach, patient.id, since=since)
+    wanted = Wanted(patient.id, since)
+    total = await series.count_values(tx, reach, wanted)
     pages = Pages.of(total, PAGE_ROWS, sida, is_time=True, anchor="#varden")
     offset = (pages.number - 1) * PAGE_ROWS
-    rows = await series.values_page(
-        tx, reach, patient.id, since=since, limit=PAGE_ROWS, offset=offset
-    )
-    await _mark_seen(visit, rows)
+    rows = await series.values_page(tx, reach, wanted, limit=PAGE_ROWS, offset=offset)
+    await acts.see(visit, rows)
+    devices = await bound_devices.bound_to(tx, reach, patient.id, at=visit.at)
     alerts = await worklist.alerts_of(tx, reach, patient.id, since=since)
     told, marks = await _told(visit, alerts, words)
     entries = [entry(row, visit.identity, words, told[row.id]) for row in alerts]
@@ -131,48 +167,49 @@ async def _values(visit: Visit, patient: Patient, sida: int, words: Words) -> di
         "rows": [_row(row, plan, words) for row in rows],
         "total": total,
         "pages": pages,
+        "devices": [_device(one, words) for one in devices],
         "open_alerts": [one for one in entries if one.closed_at is None],
         "past_alerts": [one for one in entries if one.closed_at is not None],
     }
 
 
-async def _mark_seen(visit: Visit, rows: Sequence[ValueRow]) -> None:
-    """Tell the homes which of the listed values a person in care has now looked at."""
-    await receipts.mark_seen(
-        visit.tx,
-        [row.uid for row in rows if row.gateway_id is not None],
-        staff_id=visit.identity.staff_id,
-        unit_id=visit.identity.assignment.unit_id,
-        at=visit.at,
-    )
-
-
 async def _told(
     visit: Visit, alerts: Sequence[AlertRow], words: Words
 ) -> tuple[dict[UUID, Told], list[AlertMark]]:
-    ids = [row.id for row in alerts]
-    evidence = await worklist.evidence_of(visit.tx, visit.reach, ids)
-    events = await worklist.events_of(visit.tx, visit.reach, ids)
+    told = await told_of(visit, [row.id for row in alerts], with_events=True)
     marks = [
         AlertMark(
-            sample, level_of(row, sample), row.text_sv if words.language == "sv" else row.text_en
+            sample,
+            Bounds.of(row).severity_of(sample, row.severity),
+            row.text_sv if words.language == "sv" else row.text_en,
         )
         for row in alerts
-        for sample in evidence[row.id]
+        for sample in told[row.id].evidence
     ]
-    return {one: Told(evidence[one], events[one]) for one in ids}, marks
+    return told, marks
+
+
+def _device(one: BoundDevice, words: Words) -> Device:
+    percent, kind = one.battery_percent, sayings.kind(one.kind_id)
+    return Device(
+        model=one.model or words.text("okänd apparat"),
+        battery="" if percent is None else words.number(percent),
+        is_battery_low=percent is not None and percent <= BATTERY_LOW_PERCENT,
+        battery_at=one.battery_at,
+        kind=sayings.kind_name(kind, words).lower() if kind else "",
+        measured_at=one.measured_at,
+    )
 
 
 def _row(row: ValueRow, plan: Plan, words: Words) -> Row:
-    kind = sayings.kind(row.kind_id)
     parts = sayings.parts_of(row.component_ids, row.values, row.absents)
     is_manual = row.entered_by is not None
     return Row(
-        kind=sayings.kind_name(kind, words) if kind else "",
         value=sayings.reading(row.kind_id, parts, words),
         measured_at=row.measured_at,
         stored_at=row.stored_at,
         how=sayings.how(row.measured_how, is_manual=is_manual, words=words),
+        is_time_doubtful=row.measured_how == sayings.DOUBTFUL_TIME and not is_manual,
         source=_source(row, words),
         tags=_tags(row, plan, words),
     )

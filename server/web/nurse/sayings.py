@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from alerts import wording
 from alerts.lifecycle import OUTCOME_TEXTS, Outcome
 from devices.kinds import COMPONENTS, KINDS, Component, Kind
+from server.store.patients import handle_of
 from server.web.words import Language, Words
 
 # In the order a nurse meets them: what is done most often stands under the thumb.
@@ -58,30 +60,32 @@ class Part:
 
 
 def reading(kind_id: int | None, parts: Sequence[Part], words: Words) -> str:
-    """Return a whole measurement on one line, such as "168/84 mmHg, puls 71 slag/min"."""
+    """Return a whole measurement on one line, such as "blodtryck 168/84 mmHg, puls 71 slag/min".
+
+    Every number has its name: "85 %" alone could be a battery's.
+    """
     left = list(parts)
     said = []
     pressures = [part for part in left if part.component.number in (101, 102)]
     if kind_id == 1 and len(pressures) == 2 and all(p.value is not None for p in pressures):
         numbers = "/".join(words.number(p.value or 0.0) for p in pressures)
-        said.append(f"{numbers} {unit(pressures[0].component, words)}")
+        name = kind_name(KINDS["blood_pressure"], words).lower()
+        said.append(f"{name} {numbers} {unit(pressures[0].component, words)}")
         left = [part for part in left if part not in pressures]
-    is_alone = len(parts) == 1
-    said += [_part(part, words, is_alone=is_alone) for part in left]
+    said += [_part(part, words) for part in left]
     return ", ".join(said)
 
 
-def _part(part: Part, words: Words, *, is_alone: bool) -> str:
+def _part(part: Part, words: Words) -> str:
     if part.value is None:
         number = words.text("inget tal (%(reason)s)", reason=absent(part.absent, words))
     elif part.component.ordinals:
         index = int(part.value)
         known = 0 <= index < len(part.component.ordinals)
-        number = part.component.ordinals[index] if known else words.number(part.value)
+        # The catalogue's own Swedish words; their English stands in this folder's catalogue.
+        number = words.text(part.component.ordinals[index]) if known else words.number(part.value)
     else:
         number = quantity(part.component, part.value, words)
-    if is_alone:
-        return number
     name = part.component.sv if words.language is Language.SV else part.component.en
     return f"{name} {number}"
 
@@ -115,7 +119,9 @@ def flag(name: str, words: Words) -> str:
     }.get(name, name.replace("_", " "))
 
 
+# What a nurse must doubt. Everything else that is known of a value is said quietly.
 ALARMING_FLAGS = frozenset({"implausible", "retracted", "not_me", "possible_repeat"})
+DOUBTFUL_TIME = "estimated"
 
 
 def how(measured_how: str, *, is_manual: bool, words: Words) -> str:
@@ -143,6 +149,19 @@ def outcomes(words: Words) -> list[tuple[str, str]]:
 def outcome_name(code: str, words: Words) -> str:
     """Return an outcome in words; one without words as its code."""
     return dict(outcomes(words)).get(code, code)
+
+
+def source(why: str, words: Words) -> str:
+    """Return where a rule's figures come from, in the reader's language.
+
+    The rules write it in Swedish; one without its English in the catalogue is shown as written.
+    """
+    return words.text(why)
+
+
+def protected_name(public_id: UUID, words: Words) -> str:
+    """Return what stands in lists instead of the name of a person with protected identity."""
+    return words.text("Skyddad identitet %(handle)s", handle=handle_of(public_id))
 
 
 def todo(severity: str, *, is_technical: bool, words: Words) -> str:

@@ -24,7 +24,7 @@ from server.store.limits import plan_of
 from server.store.manual import Fault, ManualValue
 from server.store.patients import Patient
 from server.web.nurse import sayings
-from server.web.nurse.patient import find
+from server.web.nurse.patient import find, listed_name
 from server.web.site import Site, redirect, site_of
 from server.web.words import ZONE, Words
 
@@ -132,6 +132,7 @@ async def _form(
         "value.html",
         status=422 if filled.faults else 200,
         patient=patient,
+        name=listed_name(patient, words),
         kind=kind,
         kinds=_kinds(words),
         fields=_fields(kind, plan, filled.typed, words),

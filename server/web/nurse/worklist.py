@@ -151,7 +151,12 @@ async def _act(request: Request, alert_id: UUID, wanted: Done, *, done: str) -> 
         words = site.pages.words_for(request)
         async with site.gate.visit(request, Right.SEE_WORKLIST) as visit:
             return await _page(
-                request, site, visit, status=409, conflict=conflict_text(conflict, words)
+                request,
+                site,
+                visit,
+                status=409,
+                conflict=conflict_text(conflict, words),
+                typed=wanted.note,
             )
     return redirect(own_path(f"/arbetslista?klart={done}"))
 
@@ -163,22 +168,31 @@ async def _page(
     *,
     status: int = 200,
     conflict: str = "",
+    typed: str = "",
     done: str = "",
 ) -> Response:
     values = await _values(request, site, visit)
-    return site.page(
-        request, visit, "worklist.html", status=status, conflict=conflict, done=done, **values
-    )
+    said = {"conflict": conflict, "typed": typed, "done": done}
+    return site.page(request, visit, "worklist.html", status=status, **said, **values)
 
 
 async def _values(request: Request, site: Site, visit: Visit) -> dict[str, Any]:
     rows = await worklist.open_alerts(visit.tx, visit.reach, limit=SHOWN_MAX)
     total = await worklist.count_open(visit.tx, visit.reach)
     await visit.log(Action.LIST)
-    evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id for row in rows])
     words = site.pages.words_for(request)
-    people, technical = cards(rows, evidence, visit.identity, words)
+    told = await told_of(visit, [row.id for row in rows])
+    people, technical = cards(rows, told, visit.identity, words)
     return {"people": people, "technical": technical, "more": total - len(rows)}
+
+
+async def told_of(visit: Visit, ids: list[UUID], *, with_events: bool = False) -> dict[UUID, Told]:
+    """Return what is told beside each of those alerts; its history only where it is shown."""
+    tx, reach = visit.tx, visit.reach
+    evidence = await worklist.evidence_of(tx, reach, ids)
+    own = await worklist.own_limits_of(tx, reach, ids)
+    events = await worklist.events_of(tx, reach, ids) if with_events else {}
+    return {one: Told(evidence[one], events.get(one, ()), own[one]) for one in ids}
 
 
 async def _form(
@@ -193,7 +207,7 @@ async def _form(
     words = site.pages.words_for(request)
     async with site.gate.visit(request, Right.HANDLE_ALERTS) as visit:
         row = await acts.find_alert(visit, alert_id)
-        evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id])
+        told = await told_of(visit, [row.id])
         await visit.log(Action.READ, patient_id=row.patient_id)
         is_closing = act is Act.CLOSE
         heading = words.text("Avsluta larmet") if is_closing else words.text("Anteckna")
@@ -202,7 +216,7 @@ async def _form(
             visit,
             "alert_form.html",
             status=422 if fault else 200,
-            one=entry(row, visit.identity, words, Told(evidence[row.id])),
+            one=entry(row, visit.identity, words, told[row.id]),
             name=title(row, words),
             link=f"/patient/{row.public_id}" if row.public_id else None,
             birth_year=row.birth_year,

@@ -25,6 +25,7 @@ async def test_every_page_leaves_a_line(ward: Ward) -> None:
         "/api/v1/patients": ("list", None),
         f"/api/v1/patients/{ward.patient.public_id}": ("read", ward.patient.id),
         f"/api/v1/patients/{ward.patient.public_id}/observations": ("read", ward.patient.id),
+        f"/api/v1/patients/{ward.patient.public_id}/devices": ("read", ward.patient.id),
         f"/api/v1/alerts/{alert}": ("read", ward.patient.id),
     }
     for path, line in expected.items():

@@ -10,6 +10,11 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import server.web
+from alerts.absence import TECHNICAL_RULES
+from alerts.limits import Guardrail, Override
+from alerts.plan import plan_for
+from alerts.unjudged import NOT_JUDGED
+from devices.kinds import COMPONENTS
 from server.web import words
 from server.web.site import own_path
 from server.web.words import Language
@@ -26,6 +31,10 @@ def test_every_sentence_has_its_english() -> None:
         keywords={"text": None, "_": None, "gettext": None, "ngettext": (1, 2)},
     )
     used = {message for _, _, message, _, _ in found}
+    # What is said elsewhere and shown here: the rules' sources and the catalogue's coded answers.
+    own_weight = Override(401, Guardrail(yellow_high=80.0))
+    used |= {rule.why for rule in (*plan_for([own_weight]).rules, *TECHNICAL_RULES, NOT_JUDGED)}
+    used |= {answer for one in COMPONENTS.values() for answer in one.ordinals}
     with (FOLDER / "locale/en/LC_MESSAGES/hemma.po").open("rb") as file:
         catalog = {message.id: message.string for message in read_po(file) if message.id}
     assert used == set(catalog)

@@ -1,0 +1,78 @@
+"""What an operator watches: is anything coming in, is it judged, and does somebody answer.
+
+Counts and ages only; no person, no home and no value can be read from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.store.database import Transaction
+
+SEVERITIES = ("red", "yellow", "blue")
+GATEWAY_STATES = ("online", "offline", "never_seen")
+
+
+@dataclass(frozen=True, slots=True)
+class VitalSigns:
+    """How the system stands at one moment. Ages are in seconds; None where there is nothing.
+
+    ``open_alerts`` and ``untaken_alerts`` are by severity, ``gateways`` by state.
+    ``inbox_age_s`` is how long the oldest unjudged value has waited, ``value_age_s`` how long ago
+    the newest of all people's latest values was stored.
+    """
+
+    open_alerts: Mapping[str, int]
+    untaken_alerts: Mapping[str, int]
+    gateways: Mapping[str, int]
+    inbox_rows: int
+    inbox_age_s: float | None
+    value_age_s: float | None
+    heard_age_s: float | None
+    quarantine_rows: int
+    receipts_unsent: int
+
+
+async def vital_signs(tx: Transaction, *, now: datetime) -> VitalSigns:
+    """Return how the system stands at ``now``."""
+    alerts = await (await tx.execute(_ALERTS)).fetchall()
+    states = dict(await (await tx.execute(_GATEWAYS)).fetchall())
+    row = await (await tx.execute(_REST, {"now": now})).fetchone()
+    assert row is not None, "one row of figures"
+    inbox_rows, inbox_age_s, value_age_s, heard_age_s, quarantine_rows, receipts_unsent = row
+    opened = {severity: (total, free) for severity, total, free in alerts}
+    return VitalSigns(
+        open_alerts={one: opened.get(one, (0, 0))[0] for one in SEVERITIES},
+        untaken_alerts={one: opened.get(one, (0, 0))[1] for one in SEVERITIES},
+        gateways={one: states.get(one, 0) for one in GATEWAY_STATES},
+        inbox_rows=inbox_rows,
+        inbox_age_s=inbox_age_s,
+        value_age_s=value_age_s,
+        heard_age_s=heard_age_s,
+        quarantine_rows=quarantine_rows,
+        receipts_unsent=receipts_unsent,
+    )
+
+
+_ALERTS = """
+SELECT severity, count(*), count(*) FILTER (WHERE owner_id IS NULL)
+FROM alert WHERE handling <> 'closed' GROUP BY severity
+"""
+
+_GATEWAYS = "SELECT state, count(*) FROM gateway GROUP BY state"
+
+# The newest value is looked for among the people's latest ones: a few rows a person with an index,
+# where the measurements themselves are too many to be read at every scrape.
+_REST = """
+SELECT (SELECT count(*) FROM engine_inbox),
+       (SELECT extract(epoch FROM %(now)s::timestamptz - min(stored_at))::float8
+        FROM engine_inbox),
+       (SELECT extract(epoch FROM %(now)s::timestamptz - max(m.stored_at))::float8
+        FROM latest l JOIN measurement m ON m.uid = l.uid AND m.measured_at = l.measured_at),
+       (SELECT extract(epoch FROM %(now)s::timestamptz - max(last_heard_at))::float8
+        FROM gateway),
+       (SELECT count(*) FROM quarantine),
+       (SELECT count(*) FROM receipt WHERE sent_at IS NULL)
+"""
