@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,10 +30,19 @@ class Stream:
     group: str
     batch_max: int
 
-    def subscription(self, *, is_shared: bool) -> str:
-        """Return the topic filter."""
+    def subscription(self, *, is_shared: bool, password: str | None) -> str:
+        """Return the topic filter.
+
+        mosquitto's access list grants every subscription and filters on delivery only. A gateway
+        that joined our share group would thus be handed other homes' messages, for the broker to
+        drop. So the group's name is derived from the server's ``password``: workers agree on it,
+        and no gateway can name it. None where the broker asks for no password.
+        """
         plain = f"hemma/v1/+/{self.leaf}"
-        return f"$share/{self.group}/{plain}" if is_shared else plain
+        if not is_shared:
+            return plain
+        secret = hmac.digest((password or "").encode(), self.group.encode(), hashlib.sha256)
+        return f"$share/{self.group}-{secret[:16].hex()}/{plain}"
 
 
 FRESH = Stream("measurements", "hemma-ingest", 200)
@@ -68,7 +79,7 @@ async def _stream(
     async with BrokerClient(
         settings,
         role=stream.group,
-        subscriptions=[stream.subscription(is_shared=is_shared)],
+        subscriptions=[stream.subscription(is_shared=is_shared, password=settings.mqtt_password())],
         receive_maximum=stream.batch_max,
     ) as broker:
         worker = Worker(database, broker, batch_max=stream.batch_max, now=lambda: datetime.now(UTC))

@@ -75,7 +75,7 @@ class Sender:
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
-        self.is_ready = False
+        self.grants = 0
         self._client.on_subscribe = self._on_subscribe
         assert broker.port is not None
         self._client.connect_async("127.0.0.1", broker.port, keepalive=10)
@@ -93,6 +93,10 @@ class Sender:
     ) -> None:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+
+    def listen(self, topic: str) -> None:
+        """Ask for ``topic``, whoever it belongs to; :attr:`grants` counts the answers."""
+        self._client.subscribe(topic, 1)
 
     def send(self, *items: bytes | msgspec.Struct, leaf: str = "measurements") -> str:
         msg = str(uuid4())
@@ -124,7 +128,11 @@ class Sender:
         client.subscribe([(f"hemma/v1/{self.name}/{leaf}", 1) for leaf in leaves])
 
     def _on_subscribe(self, *_: Any) -> None:
-        self.is_ready = True
+        self.grants += 1
+
+    @property
+    def is_ready(self) -> bool:
+        return self.grants > 0
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self.heard.append((message.topic, bytes(message.payload)))

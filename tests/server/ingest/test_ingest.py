@@ -17,7 +17,7 @@ from hemma.cluster import Cluster
 from server.broker import BrokerClient
 from server.ingest import run
 from server.ingest.probe import shared_subscriptions_deliver
-from server.ingest.role import FRESH
+from server.ingest.role import BACKLOG, FRESH
 from server.settings import Settings
 from server.store.migrate import migrate
 from tests.server.homes import NOON, pressure, rows, settle
@@ -205,6 +205,23 @@ async def test_ingest_killed_in_the_middle_loses_nothing(
 
 async def test_the_probe_finds_shared_subscriptions(settings: Settings) -> None:
     assert await shared_subscriptions_deliver(settings)
+
+
+async def test_a_gateway_cannot_take_a_share_of_other_homes_messages(
+    settings: Settings, broker: Broker, database_url: str
+) -> None:
+    """The access list grants the subscription, and the broker drops what it hands over."""
+    items = spread(range(1, 21))
+    async with Sender(broker) as sender, Sender(broker, "gw-2") as thief, running(run, settings):
+        await send_until_acked(sender, items[:1])
+        for stream in (FRESH, BACKLOG):
+            thief.listen(f"$share/{stream.group}/hemma/v1/+/{stream.leaf}")
+        await eventually(lambda: thief.grants == 3)
+        for item in items[1:]:
+            sender.send(item)
+            sender.send(item, leaf="backlog")
+        await eventually(lambda: len(sender.acks()) >= 2 * len(items) - 1)
+    assert_each_stored_once(database_url, items)
 
 
 async def test_the_server_ignores_what_is_under_no_gateways_name(
