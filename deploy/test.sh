@@ -77,7 +77,7 @@ step format "$venv/bin/ruff" format --check .
 step lint "$venv/bin/ruff" check .
 step imports "$venv/bin/lint-imports"
 step types "$venv/bin/mypy"
-step unit tests -m "not integration and not browser and not demo"
+step unit tests --numprocesses=2 -m "not integration and not browser and not demo"
 step integration tests -m "integration and not browser and not demo"
 step browser tests -m "browser and not demo"
 step demo tests -m demo

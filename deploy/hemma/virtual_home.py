@@ -17,6 +17,8 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -24,7 +26,7 @@ import structlog
 from devices.virtual.device import VirtualDevice
 from devices.virtual.home import VirtualHome
 from gateway.ble.radio import Radio
-from gateway.clock import boot_id
+from gateway.clock import ClockReading, SystemClock, boot_id
 from gateway.main import run
 from gateway.outbox import Outbox
 from gateway.paired import PairedDevice, pair
@@ -48,6 +50,15 @@ def pair_all(settings: Settings, home: VirtualHome) -> None:
             pair(outbox.connection, PairedDevice(device.address, device.model, device.profile))
     finally:
         outbox.close()
+
+
+def machine_clock(clock: SystemClock) -> ClockReading:
+    """Read the machine's clock, taken as right: no NTP runs in a container, and the home is here.
+
+    A gateway in a real home asks the kernel, and does not set a device's clock by an unknown time.
+    """
+    reading = clock.read()
+    return replace(reading, quality="estimated") if reading.quality == "none" else reading
 
 
 async def measure(device: VirtualDevice, number: int, values: Mapping[str, float]) -> None:
@@ -90,7 +101,14 @@ async def live(settings: Settings, seed: int) -> None:
         radio = Radio(home.scanner_backend, home.client_backend)
         async with asyncio.TaskGroup() as group:
             gateway = group.create_task(
-                run(settings, radio=radio, stop=stop, on_event=tell), name="gateway"
+                run(
+                    settings,
+                    radio=radio,
+                    stop=stop,
+                    on_event=tell,
+                    clock=partial(machine_clock, SystemClock()),
+                ),
+                name="gateway",
             )
             obeying = group.create_task(obey(home, stop), name="commands")
             devices = {name: device.dev for name, device in home.devices.items()}
