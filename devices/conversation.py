@@ -5,7 +5,7 @@ The order is the contract with the devices (some answer any other with an error)
 1. bond, where the profile demands it;
 2. read the device's clock, keep it where it is wrong, and note by how much, *before* correcting
    it: what the device kept until now carries the wrong time;
-3. correct the clock;
+3. correct the clock, unless our own is not known to be right: a cuff that is right stays right;
 4. read what is read once a link (battery);
 5. subscribe, then wait: the device sends what it has and hangs up itself.
 
@@ -35,10 +35,13 @@ CLOCK_RIGHT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When something happened: a monotonic clock in seconds and the local wall time (naive)."""
+    """When something happened: a monotonic clock in seconds and the local wall time (naive).
+
+    ``local`` is None where whoever asks does not know what time it is; then no clock is set by it.
+    """
 
     mono_s: float
-    local: datetime
+    local: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,10 @@ class HangUp:
 Command = Pair | ReadValue | WriteValue | Subscribe | NoteClock | Keep | HangUp
 
 
+_SET_CLOCK = WriteValue("", b"")
+"""Stands in the order of steps for "set the clock"; what goes out has characteristic and time."""
+
+
 class Ending(StrEnum):
     """How the link ended; the first reason stands."""
 
@@ -226,8 +233,7 @@ class Conversation:
         if profile.clock in self._present:
             assert profile.clock is not None, "None is no characteristic"
             yield ReadValue(profile.clock)
-            # The time is filled in when the command goes out, not when the order is made.
-            yield WriteValue(profile.clock, b"")
+            yield _SET_CLOCK
         for characteristic in profile.reads:
             if characteristic in self._present:
                 yield ReadValue(characteristic)
@@ -237,11 +243,16 @@ class Conversation:
     def _next(self, now: Moment) -> tuple[Command, ...]:
         self._heard_s = now.mono_s
         step = next(self._steps, None)
+        if step is _SET_CLOCK and now.local is None:
+            step = next(self._steps, None)
         if step is None:
             self._is_waiting = True
             return ()
-        if isinstance(step, WriteValue):
-            step = WriteValue(step.characteristic, date_time.encode(now.local))
+        if step is _SET_CLOCK:
+            assert self.profile.clock is not None, "only a profile with a clock sets one"
+            assert now.local is not None, "an unknown time sets no clock"
+            # The time is filled in when the command goes out, not when the order is made.
+            return (WriteValue(self.profile.clock, date_time.encode(now.local)),)
         return (step,)
 
     def _read(self, event: Read, now: Moment) -> tuple[Command, ...]:
@@ -254,6 +265,9 @@ class Conversation:
         except DecodeError:
             # A clock that answers nonsense is set like any other; there is no offset to note.
             return ()
+        if now.local is None:
+            # Kept for the day our own clock is known; until then nobody can say which one is wrong.
+            return (Keep(event.characteristic, event.raw),)
         offset_s = None if told is None else (told - now.local).total_seconds()
         if offset_s is not None and abs(offset_s) < CLOCK_RIGHT_S:
             return (NoteClock(offset_s),)

@@ -64,28 +64,34 @@ async def run(
     radio: Radio | None = None,
     stop: asyncio.Event,
     on_event: OnEvent | None = None,
+    clock: Callable[[], ClockReading] | None = None,
 ) -> None:
     """Run a gateway until ``stop`` is set.
 
     ``radio`` names bleak's backends, None the platform's own. ``on_event`` is told what happens to
-    rows: "journaled", "queued", "puback", "stored", "seen", "nacked". Raises SettingsInvalid and
-    StorageUnusable; a radio or a broker that is away is waited for.
+    rows: "journaled", "queued", "puback", "stored", "seen", "nacked". ``clock`` is read for the
+    time, None for the machine's. Raises SettingsInvalid and StorageUnusable; a radio or a broker
+    that is away is waited for.
     """
     tell = on_event or _tell_nobody
     with only_one(settings.data), _open_outbox(settings) as outbox:
         async with asyncio.TaskGroup() as group:
-            await _run_in(group, settings, outbox, radio or Radio(), stop, tell)
+            parts = _Parts(settings, outbox, radio or Radio(), clock or SystemClock().read, tell)
+            await _run_in(group, parts, stop)
 
 
-async def _run_in(
-    group: asyncio.TaskGroup,
-    settings: Settings,
-    outbox: Outbox,
-    radio: Radio,
-    stop: asyncio.Event,
-    tell: OnEvent,
-) -> None:
-    clock, zone = SystemClock().read, ZoneInfo(settings.timezone)
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    settings: Settings
+    outbox: Outbox
+    radio: Radio
+    clock: Callable[[], ClockReading]
+    tell: OnEvent
+
+
+async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) -> None:
+    settings, outbox, clock, tell = parts.settings, parts.outbox, parts.clock, parts.tell
+    zone = ZoneInfo(settings.timezone)
     intake_bell, uplink_bell, radio_health = asyncio.Event(), asyncio.Event(), RadioHealth()
     intake = Intake(
         outbox=outbox, zone=zone, bell=intake_bell, uplink_bell=uplink_bell, on_event=tell
@@ -93,7 +99,7 @@ async def _run_in(
     uplink = _uplink(settings, outbox, clock, radio_health, uplink_bell, tell)
     listening = group.create_task(
         listen(
-            radio=radio,
+            radio=parts.radio,
             paired=lambda: paired(outbox.connection),
             journal=DurableJournal(outbox, clock, intake_bell, tell),
             clock=clock,

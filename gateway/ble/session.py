@@ -111,6 +111,8 @@ class _Link:
 
     def now(self) -> Moment:
         reading = self.clock()
+        if reading.quality == "none":
+            return Moment(reading.mono_ms / 1000, None)
         local = reading.utc.astimezone(self.zone).replace(tzinfo=None)
         return Moment(reading.mono_ms / 1000, local)
 

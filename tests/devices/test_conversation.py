@@ -74,6 +74,21 @@ def test_a_bonding_cuff_is_touched_in_one_order_only() -> None:
     assert conversation.is_over
 
 
+def test_who_does_not_know_the_time_sets_no_clock() -> None:
+    unknown = Moment(100.0, None)
+    conversation = Conversation(A_AND_D)
+    assert conversation.handle(Connected(ALL, bonded=True), unknown) == (ReadValue("2A08"),)
+    # What the device says is kept: when our own time is known, it tells how wrong the device was.
+    assert conversation.handle(Read("2A08", AHEAD_RAW), unknown) == (
+        Keep("2A08", AHEAD_RAW),
+        ReadValue("2A19"),
+    )
+    assert conversation.handle(Read("2A19", b"\x50"), unknown) == (
+        Keep("2A19", b"\x50"),
+        Subscribe("2A35"),
+    )
+
+
 def test_a_bonded_device_is_not_paired_again() -> None:
     assert run(Conversation(A_AND_D), Connected(ALL, bonded=True)) == [ReadValue("2A08")]
 

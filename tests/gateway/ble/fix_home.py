@@ -83,7 +83,7 @@ async def listening(
                 radio=Radio(home.scanner_backend, home.client_backend),
                 paired=lambda: paired,
                 journal=journal,
-                clock=clock or SystemClock().read,
+                clock=clock or SystemClock(synchronised=lambda: True).read,
                 health=health,
                 limits=limits,
             )

@@ -46,6 +46,16 @@ async def test_a_value_goes_from_the_cuff_to_the_journal() -> None:
         assert abs(offset_s - 17 * 60) < 2
 
 
+async def test_a_gateway_that_does_not_know_the_time_sets_no_clock() -> None:
+    async with listening("cuff", clock=SystemClock(synchronised=lambda: False).read) as gateway:
+        cuff = gateway.home.devices["cuff"]
+        cuff.clock_offset = timedelta(seconds=30)
+        assert (await cuff.measure(PRESSURE)).delivered
+        kept = [row.characteristic for row in gateway.journal.rows]
+        assert kept == ["2A08", "2A19", "2A35"], "its clock is kept for when ours is known"
+        assert cuff.clock_offset == timedelta(seconds=30)
+
+
 async def test_the_value_is_journaled_before_the_cuff_hears_of_it() -> None:
     async with listening("cuff") as gateway:
         cuff = gateway.home.devices["cuff"]
@@ -300,7 +310,7 @@ async def test_without_a_radio_it_says_so_and_goes_on_trying() -> None:
                 radio=Radio(scanner_backend=_NoRadio),
                 paired=list,
                 journal=MemoryJournal(),
-                clock=SystemClock().read,
+                clock=SystemClock(synchronised=lambda: True).read,
                 health=health,
             )
         )

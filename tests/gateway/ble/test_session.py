@@ -33,7 +33,7 @@ async def test_a_link_gone_before_its_services_are_read_is_lost() -> None:
             profile=PROFILES[cuff.profile],
             radio=Radio(home.scanner_backend, Gone),
             journal=MemoryJournal(),
-            clock=SystemClock().read,
+            clock=SystemClock(synchronised=lambda: True).read,
             zone=STOCKHOLM,
             limits=QUICK,
         )
