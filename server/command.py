@@ -70,12 +70,19 @@ def _role(name: str) -> None:
 
 @app.command()
 def migrate(as_json: JsonOption = False) -> None:
-    """Bring the database to this version's schema. Harmless to repeat."""
+    """Bring the database to this version's schema, and into TimescaleDB's chunks where it is.
+
+    Harmless to repeat. Tables that were filled before TimescaleDB came are rewritten, which takes
+    minutes where they are large; the roles wait meanwhile and lose nothing.
+    """
     with stop_on_errors():
-        done = migrate_database(read_settings(os.environ).database_url)
-    before = done.before or "empty"
+        done = migrate_database(read_settings(os.environ).database_url, convert=True)
     extension = f"TimescaleDB {done.timescale}" if done.timescale else "plain PostgreSQL"
-    answer(asdict(done), f"Schema {before} → {done.after} on {extension}.", as_json=as_json)
+    lines = [f"Schema {done.before or 'empty'} → {done.after} on {extension}."]
+    if done.hypertables:
+        lines.append(f"In weekly chunks: {', '.join(done.hypertables)}.")
+    lines += [done.advice] if done.advice else []
+    answer(asdict(done), "\n".join(lines), as_json=as_json)
 
 
 @app.command("quarantine")

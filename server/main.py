@@ -90,6 +90,8 @@ async def migrate_patiently(url: str, stop: asyncio.Event) -> Migrated | None:
             await _stopped_within(stop, MIGRATE_RETRY_S)
         else:
             log.info("migrated", before=done.before, after=done.after, timescale=done.timescale)
+            if done.advice:
+                log.warning("timescale_not_used", advice=done.advice)
             return done
     return None
 

@@ -1,9 +1,7 @@
-"""What is learnt about a value after it was stored: whose it was, when it was, that it was taken
-back.
+"""What is learnt about a value after it was stored: whose, from when, or that it is taken back.
 
-Nothing is overwritten in silence: the time as sent stays in ``measured_at_sent``, a retracted
-value stays
-and is flagged, and a value that finds its patient late is judged then.
+Nothing is overwritten in silence: the time as sent stays in ``measured_at_sent``, a retracted value
+stays and is flagged, and a value that finds its patient late is judged then.
 """
 
 from __future__ import annotations
@@ -16,15 +14,13 @@ from devices.wire import Item
 from server.store.database import Transaction
 
 # Values and late facts about them may arrive at two workers at once and would not see each other.
-# Values
-# share this lock; a late fact holds it alone, for the length of one batch.
+# Values share this lock; a late fact holds it alone, for the length of one batch.
 _TURN = 0x68_65_6D_6D_61_01
 RETRACTED = "retracted"
 
 
 def binding_of(device: str, user_index: str, measured: str, gateway: str) -> str:
-    """Return the subquery that finds the one binding holding both times; arguments are SQL
-    columns."""
+    """Return the subquery for the one binding that holds both times; arguments are SQL columns."""
     return f"""(
         SELECT b.patient_id FROM binding b
         WHERE b.device_id = {device} AND (b.user_index IS NULL OR b.user_index = {user_index})
@@ -33,8 +29,7 @@ def binding_of(device: str, user_index: str, measured: str, gateway: str) -> str
 
 
 def why_unassigned(device: str, measured: str, gateway: str) -> str:
-    """Return the expression that names the reason for having no patient; arguments are SQL
-    columns."""
+    """Return the expression that says why there is no patient; arguments are SQL columns."""
     return f"""CASE
         WHEN {device} IS NULL THEN 'no_device'
         WHEN NOT EXISTS (SELECT FROM binding x WHERE x.device_id = {device}) THEN 'unbound_device'
@@ -44,8 +39,7 @@ def why_unassigned(device: str, measured: str, gateway: str) -> str:
 
 
 async def take_turn(tx: Transaction, *, alone: bool) -> None:
-    """Wait until no late fact is being written, or, ``alone``, until nothing is; held to the
-    commit."""
+    """Wait until no late fact is being written, ``alone``: until nothing is; held to the commit."""
     function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
     await tx.execute(f"SELECT {function}(%s)", (_TURN,))
 
@@ -87,8 +81,7 @@ async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime)
 
 
 async def place_unassigned(tx: Transaction, device_id: int, *, at: datetime) -> int:
-    """Give a device's unassigned values to whom they belong by now, to be judged; return how
-    many."""
+    """Give a device's unassigned values to whom they belong now, to be judged; return how many."""
     cursor = await tx.execute(_PLACE, {"device": device_id})
     placed = await cursor.fetchall()
     await _follow(tx, [uid for uid, _ in placed], at)
@@ -119,8 +112,7 @@ RETURNING m.patient_id
 """
 
 # Deleted and inserted, not updated: a hypertable cannot move a row to another week's chunk. The
-# gateway's
-# time stays as sent; with the shift, it too must lie inside the binding.
+# gateway's time stays as sent; with the shift, it too must lie inside the binding.
 _CORRECT = f"""
 WITH wrong AS (
     DELETE FROM measurement m USING boot_clock c
@@ -145,14 +137,11 @@ WITH wrong AS (
 ), corrected AS (
     INSERT INTO measurement (
         uid, measured_at, measured_how, measured_at_sent, type, event, about, kind_id, patient_id,
-        unassigned,
-        gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
-        stored_at,
-        received_seq, flags, context, characteristic, raw, entered_by)
+        unassigned, gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock,
+        mono_ms, stored_at, received_seq, flags, context, characteristic, raw, entered_by)
     SELECT uid, new_at, 'corrected', measured_at, type, event, about, kind_id, bound_to, why,
            gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
-           stored_at,
-           received_seq, flags, context, characteristic, raw, entered_by
+           stored_at, received_seq, flags, context, characteristic, raw, entered_by
     FROM placed
 )
 SELECT uid, patient_id, bound_to FROM placed
@@ -184,8 +173,8 @@ WITH gone AS (
 )
 INSERT INTO observation (
     patient_id, measured_at, component_id, value, absent, device_id, received_seq, uid)
-SELECT m.patient_id, m.measured_at, g.component_id, g.value, g.absent, g.device_id, g.received_seq,
-g.uid
+SELECT m.patient_id, m.measured_at, g.component_id, g.value, g.absent, g.device_id,
+       g.received_seq, g.uid
 FROM gone g JOIN measurement m USING (uid)
 """
 

@@ -1,9 +1,8 @@
-"""The one door to PostgreSQL: transactions and notifications that survive a database that goes
-away.
+"""The one door to PostgreSQL: transactions and notifications that outlive its absence.
 
 A role opens one :class:`Database` and asks it for transactions; store functions take the
-transaction and
-never commit. Nothing here waits for the database at start, so that roles can start in any order.
+transaction and never commit. Nothing here waits for the database at start, so that roles can start
+in any order.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from server.store.errors import DatabaseUnavailable, DataRefused, SchemaMissing
+from server.store.errors import DatabaseUnavailable, DataRefused, RightsMissing, SchemaMissing
 
 Transaction = psycopg.AsyncConnection[Any]
 
@@ -27,8 +26,7 @@ STATEMENT_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
 # How long a role waits for a free connection before it hears that the database is away.
 WAIT_MAX_S = 5.0
-# The listener's pause between tries grows to this; a missed notification is made up for at
-# reconnection.
+# The listener's pause between tries grows to this; what it misses, it looks for when it is back.
 LISTEN_RETRY_MAX_S = 5.0
 # A dead link without traffic is found by the kernel after about 30 s.
 KEEPALIVE: dict[str, int] = {
@@ -41,14 +39,15 @@ KEEPALIVE: dict[str, int] = {
 
 @contextmanager
 def errors_named() -> Iterator[None]:
-    """Turn the driver's errors into ours, so that callers above the store need not know the
-    driver."""
+    """Turn the driver's errors into ours: callers above the store do not know the driver."""
     try:
         yield
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise SchemaMissing(
             f"the database is not migrated ({_first_line(error)}); run: hemma server migrate"
         ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RightsMissing(f"the database's user may not do this: {_first_line(error)}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}") from error
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError) as error:
@@ -89,8 +88,7 @@ class Database:
             max_size=size,
             open=False,
             timeout=WAIT_MAX_S,
-            # Short, because each waiting caller starts a new try: the pool's own back-off grows to
-            # minutes.
+            # Short: each waiting caller starts a new try; the pool's own pause grows to minutes.
             reconnect_timeout=1.0,
             check=AsyncConnectionPool.check_connection,
             name=name,
@@ -106,9 +104,8 @@ class Database:
         """Give a transaction that commits when the block ends and rolls back when it raises.
 
         Raises :class:`DatabaseUnavailable` when the database is away, also at commit: then nobody
-        knows
-        whether it was committed, and the work must be such that doing it again is harmless. Raises
-        :class:`DataRefused` when it refuses the data.
+        knows whether it was committed, and the work must be such that doing it again is harmless.
+        Raises :class:`DataRefused` when it refuses the data.
         """
         with errors_named():
             async with self._pool.connection() as connection, connection.transaction():
@@ -118,8 +115,7 @@ class Database:
         """Yield what is notified on ``channel``, for ever, over a connection of its own.
 
         After every connection it yields ``""`` first: look now for what was missed meanwhile.
-        Close it
-        with :func:`contextlib.aclosing`.
+        Close it with :func:`contextlib.aclosing`.
         """
         pause_s = 0.1
         while True:

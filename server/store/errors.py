@@ -15,6 +15,10 @@ class SchemaMissing(DatabaseUnavailable):
     """The database has not been migrated yet; ``hemma server migrate`` does it, then try again."""
 
 
+class RightsMissing(StoreError):
+    """The database's user may not do this; the text says what. The operator gives it the rights."""
+
+
 class DataRefused(StoreError):
     """The database refused these data, now and for ever: find the culprit and put it aside."""
 

@@ -17,10 +17,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from server.store.catalogue import synchronise
 from server.store.database import CONNECT_TIMEOUT_S, errors_named
+from server.store.hypertables import chunks
 
 # Any constant, the same for every process that migrates this database.
 _LOCK = 0x48_65_6D_6D_61
@@ -33,18 +35,21 @@ class Migrated:
     """What a migration found and left.
 
     ``before`` is None for an empty database. ``timescale`` is the extension's version, or None on
-    plain PostgreSQL; ``hypertables`` names the tables that are cut into chunks.
+    plain PostgreSQL; ``hypertables`` names the tables that are cut into chunks. ``advice`` says
+    what TimescaleDB could do here and does not, with the exact command; None: nothing.
     """
 
     before: str | None
     after: str
     timescale: str | None
     hypertables: tuple[str, ...]
+    advice: str | None = None
 
 
-def migrate(url: str) -> Migrated:
+def migrate(url: str, *, convert: bool = False) -> Migrated:
     """Migrate the database at ``url``, and copy the catalogue of kinds into it. Harmless to repeat.
 
+    With ``convert``, tables from before TimescaleDB are cut into chunks too, however long it takes.
     Raises DatabaseUnavailable when it does not answer or another process keeps the
     lock for more than :data:`LOCK_WAIT_MAX_S`.
     """
@@ -54,8 +59,8 @@ def migrate(url: str) -> Migrated:
         before, after = _upgrade(url)
         with connection.transaction():
             synchronise(connection)
-        timescale, hypertables = _timescale(connection)
-    return Migrated(before, after, timescale, hypertables)
+        found = chunks(connection, convert=convert)
+    return Migrated(before, after, found.timescale, found.tables, found.advice)
 
 
 @contextmanager
@@ -75,12 +80,16 @@ def _upgrade(url: str) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    before = _version(engine)
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        config.attributes["version_table"] = VERSION_TABLE
-        command.upgrade(config, "head")
-    after = _version(engine)
+    try:
+        before = _version(engine)
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            config.attributes["version_table"] = VERSION_TABLE
+            command.upgrade(config, "head")
+        after = _version(engine)
+    except DBAPIError as error:
+        # The driver's own error, which errors_named knows.
+        raise error.orig or error from error
     assert after is not None, "an upgrade leaves a version"
     return before, after
 
@@ -89,19 +98,6 @@ def _version(engine: Engine) -> str | None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         return context.get_current_revision()
-
-
-def _timescale(connection: psycopg.Connection[Any]) -> tuple[str | None, tuple[str, ...]]:
-    row = connection.execute(
-        "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
-    ).fetchone()
-    if row is None:
-        return None, ()
-    tables = connection.execute(
-        "SELECT hypertable_name FROM timescaledb_information.hypertables "
-        "WHERE hypertable_schema = current_schema() ORDER BY 1"
-    ).fetchall()
-    return row[0], tuple(name for (name,) in tables)
 
 
 def _options(name: str) -> dict[str, Any]:
