@@ -12,7 +12,7 @@ import typer
 
 from server import main
 from server.broker import BrokerClient
-from server.console import JsonOption, answer, inside, stop_on_errors
+from server.console import JsonOption, answer, gateway_name, inside, stop_on_errors
 from server.fleet import orders
 from server.registers import bind_app, unit_app, user_app
 from server.settings import read_settings
@@ -116,7 +116,7 @@ def stats(as_json: JsonOption = False) -> None:
 
 @app.command()
 def resend(
-    gateway: Annotated[str, typer.Argument(help="The gateway's name.")],
+    gateway: Annotated[str, typer.Argument(help="The gateway's name.", callback=gateway_name)],
     days: Annotated[float, typer.Option(min=0.01, max=7, help="How far back.")] = 7,
     as_json: JsonOption = False,
 ) -> None:

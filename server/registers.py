@@ -11,7 +11,7 @@ import typer
 
 from server.auth.passwords import hash_password
 from server.auth.roles import Role
-from server.console import JsonOption, answer, inside
+from server.console import JsonOption, answer, device_name, gateway_name, inside
 from server.store import bindings, people
 from server.store.database import Transaction
 from server.store.errors import NameTaken
@@ -29,7 +29,9 @@ Until = Annotated[datetime | None, typer.Option(help="UTC; default: open.", form
 
 @bind_app.command("add")
 def bind_add(
-    device: Annotated[str, typer.Argument(help="ble-… as the gateway names it.")],
+    device: Annotated[
+        str, typer.Argument(help="ble-… as the gateway names it.", callback=device_name)
+    ],
     patient: Annotated[str, typer.Argument(help="system|value, e.g. urn:hemma:demo|DEMO-01.")],
     since: Since = None,
     until: Until = None,
@@ -40,14 +42,17 @@ def bind_add(
     as_json: JsonOption = False,
 ) -> None:
     """Bind a device, or one user of it, to a patient. Unassigned values of that time follow."""
+    start, end = _utc(since) or datetime.now(UTC), _utc(until)
+    if end is not None and end <= start:
+        raise typer.BadParameter("it lies after --since", param_hint="--until")
 
     async def work(tx: Transaction) -> bindings.Bound:
         return await bindings.bind(
             tx,
             device_id=await bindings.register_device(tx, device),
             patient_id=await bindings.patient_by_identifier(tx, patient),
-            since=_utc(since) or datetime.now(UTC),
-            until=_utc(until),
+            since=start,
+            until=end,
             user_index=user,
             gateway_id=await bindings.id_of(tx, "gateway", gateway) if gateway else None,
         )
@@ -59,14 +64,17 @@ def bind_add(
 
 @bind_app.command("end")
 def bind_end(device: str, at: Since = None, as_json: JsonOption = False) -> None:
-    """End what a device is bound to."""
+    """End what a device is bound to; fails when it is bound to nothing."""
 
     async def work(tx: Transaction) -> int:
         device_id = await bindings.id_of(tx, "device", device)
         return await bindings.unbind(tx, device_id, at=_utc(at) or datetime.now(UTC))
 
     ended = inside(work)
-    answer({"ended": ended}, f"{ended} bindings of {device} ended.", as_json=as_json)
+    text = f"{ended} bindings of {device} ended." if ended else f"{device} was not bound then."
+    answer({"ended": ended}, text, as_json=as_json)
+    if not ended:
+        raise typer.Exit(1)
 
 
 @bind_app.command("list")
@@ -79,7 +87,8 @@ def bind_list(as_json: JsonOption = False) -> None:
         f"{f'{one.until:%Y-%m-%d %H:%M}Z' if one.until else ''}"
         for one in found
     ]
-    answer([asdict(one) for one in found], "\n".join(lines), as_json=as_json)
+    text = "\n".join(lines) or "Nothing is bound."
+    answer([asdict(one) for one in found], text, as_json=as_json)
 
 
 @unit_app.command("add")
@@ -101,7 +110,9 @@ def unit_add(
 @unit_app.command("gateway")
 def unit_gateway(
     unit: Annotated[str, typer.Argument(help="The unit.")],
-    name: Annotated[str, typer.Argument(help="The gateway: a–z, 0–9 and -.")],
+    name: Annotated[
+        str, typer.Argument(help="The gateway: a–z, 0–9 and -.", callback=gateway_name)
+    ],
     placement: Annotated[str, typer.Option(help="Opaque; no name and no address.")] = "",
     as_json: JsonOption = False,
 ) -> None:

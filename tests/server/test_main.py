@@ -88,6 +88,18 @@ def test_the_registers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert (wrong.exit_code, "no patient" in wrong.stderr) == (1, True)
     overlap = ["add", "ble-bbbbbbbbbbbb", "urn:hemma:demo|DEMO-01", "--since", "2026-11-01"]
     assert runner.invoke(bind_app, overlap).exit_code == 1
+    nonsense = [
+        (bind_app, ["add", "banana", "urn:hemma:demo|DEMO-01"]),
+        (bind_app, [*overlap[:3], "--since", "2026-11-02", "--until", "2026-11-01"]),
+        (unit_app, ["gateway", "Nattpatrullen", "GW 1"]),
+        (app, ["resend", "GW 1"]),
+        (app, ["completeness"]),
+    ]
+    for which, words in nonsense:
+        result = runner.invoke(which, words)
+        assert (result.exit_code, result.stdout) == (2, ""), words
+    ended_twice = runner.invoke(bind_app, ["end", "ble-bbbbbbbbbbbb", "--json"])
+    assert (ended_twice.exit_code, json.loads(ended_twice.stdout)) == (1, {"ended": 0})
     counts = ask(app, "stats")
     assert isinstance(counts, dict)
     assert counts["gateway"] == 2
