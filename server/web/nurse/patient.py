@@ -57,7 +57,7 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A word beside a value; ``style`` is none, hand, warn or empty."""
+    """A word beside a value; ``style`` is none, hand, warn, quiet or empty."""
 
     text: str
     style: str = ""
@@ -81,10 +81,11 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Device:
     """One device in words. ``battery`` is empty where it never told, ``kind`` where it has not
-    measured.
+    measured. ``ending`` of its address tells two of the same model apart.
     """
 
     model: str
+    ending: str
     battery: str
     is_battery_low: bool
     battery_at: datetime | None
@@ -193,6 +194,7 @@ def _device(one: BoundDevice, words: Words) -> Device:
     percent, kind = one.battery_percent, sayings.kind(one.kind_id)
     return Device(
         model=one.model or words.text("okänd apparat"),
+        ending=f"…{one.name[-4:].upper()}",
         battery="" if percent is None else words.number(percent),
         is_battery_low=percent is not None and percent <= BATTERY_LOW_PERCENT,
         battery_at=one.battery_at,
@@ -238,5 +240,5 @@ def _tags(row: ValueRow, plan: Plan, words: Words) -> list[Tag]:
         names = ", ".join(
             sayings.component_name(sayings.component(n), words).lower() for n in uncovered
         )
-        tags.append(Tag(words.text("ingen gräns satt: %(names)s", names=names), "none"))
+        tags.append(Tag(words.text("ingen gräns satt: %(names)s", names=names), "quiet"))
     return tags

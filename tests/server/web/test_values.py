@@ -31,7 +31,7 @@ async def test_a_battery_is_no_value_of_the_persons(ward: Ward) -> None:
     assert "55" not in table(page)
     assert "3 mätningar de senaste 90 dagarna" in page
     devices = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.split('id="apparater"')[1]))
-    assert "UA-651BLE Batteri 55 %, i dag 10:39" in devices
+    assert "UA-651BLE …4455 Batteri 55 %, i dag 10:39" in devices
     assert "Senaste värdet: blodtryck, i dag 10:36" in devices
     assert "byt batteri" not in devices
 

@@ -33,7 +33,8 @@ def test_every_sentence_has_its_english() -> None:
     used = {message for _, _, message, _, _ in found}
     # What is said elsewhere and shown here: the rules' sources and the catalogue's coded answers.
     own_weight = Override(401, Guardrail(yellow_high=80.0))
-    used |= {rule.why for rule in (*plan_for([own_weight]).rules, *TECHNICAL_RULES, NOT_JUDGED)}
+    used |= {rule.why for rule in plan_for([own_weight]).rules}
+    used |= {rule.why for rule in (*TECHNICAL_RULES, NOT_JUDGED)}
     used |= {answer for one in COMPONENTS.values() for answer in one.ordinals}
     with (FOLDER / "locale/en/LC_MESSAGES/hemma.po").open("rb") as file:
         catalog = {message.id: message.string for message in read_po(file) if message.id}
