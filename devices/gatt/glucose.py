@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from devices.gatt import date_time
-from devices.gatt.glucose_sample import encode_sample, take_sample
+from devices.gatt.glucose_sample import (
+    beyond_range,
+    encode_sample,
+    has_failed,
+    take_sample,
+)
 from devices.gatt.reading import (
     KILOGRAM_PER_LITRE,
     MOLE_PER_LITRE,
@@ -94,9 +98,11 @@ def decode(raw: bytes) -> Measurement:
     if flags & _CONTEXT:
         notes.append("context_follows")
     reader.end()
-    concentration = _result(concentration, status)
+    concentration = beyond_range(
+        concentration, is_high=bool(status & RESULT_TOO_HIGH), is_low=bool(status & RESULT_TOO_LOW)
+    )
     unit = MOLE_PER_LITRE if flags & _MOLES else KILOGRAM_PER_LITRE
-    if concentration in (None, Absent.NAN, Absent.NRES, Absent.RESERVED):
+    if has_failed(concentration):
         notes.append("measurement_failed")
     component = _KIND.named("glucose")
     return Measurement(
@@ -126,17 +132,6 @@ def encode(value: Glucose) -> bytes:
         flags |= _STATUS
         body += value.status.to_bytes(2, "little")
     return bytes((flags,)) + body
-
-
-def _result(concentration: Number | None, status: int) -> Number | None:
-    """Return the number, else the infinity that ``status`` says it was, else what was sent."""
-    if isinstance(concentration, Decimal):
-        return concentration
-    if status & RESULT_TOO_HIGH and not status & RESULT_TOO_LOW:
-        return Absent.POSITIVE_INFINITY
-    if status & RESULT_TOO_LOW and not status & RESULT_TOO_HIGH:
-        return Absent.NEGATIVE_INFINITY
-    return concentration
 
 
 def _shifted(base: datetime | None, offset_min: int) -> tuple[datetime | None, tuple[str, ...]]:

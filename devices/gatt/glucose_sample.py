@@ -8,8 +8,11 @@ flagged, so that no rule judges it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from devices.gatt.reading import Reader
+from devices.measurement import Absent
+from devices.medfloat import Number
 
 CONTROL_SOLUTION = "control_solution"
 
@@ -57,6 +60,21 @@ def take_sample(reader: Reader) -> tuple[dict[str, str | int | float], list[str]
 def encode_sample(sample_type: str, location: str) -> bytes:
     """Return the byte for a type of TYPES and a place of LOCATIONS."""
     return bytes((_number(TYPES, sample_type) | _number(LOCATIONS, location) << 4,))
+
+
+def beyond_range(number: Number | None, *, is_high: bool, is_low: bool) -> Number | None:
+    """Return ``number``; where there is none, the infinity that the status bits say it was.
+
+    "Higher than the device can process" is a result that a nurse must see, not a failure.
+    """
+    if isinstance(number, Decimal) or is_high == is_low:
+        return number
+    return Absent.POSITIVE_INFINITY if is_high else Absent.NEGATIVE_INFINITY
+
+
+def has_failed(number: Number | None) -> bool:
+    """Tell whether a concentration is neither a number nor beyond the range."""
+    return number in (None, Absent.NAN, Absent.NRES, Absent.RESERVED)
 
 
 def _number(names: Mapping[int, str], name: str) -> int:

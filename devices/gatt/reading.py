@@ -92,6 +92,11 @@ class Reader:
         """Return how many bytes have not been taken yet."""
         return len(self._raw) - self._at
 
+    @property
+    def taken(self) -> bytes:
+        """Return all bytes taken so far."""
+        return self._raw[: self._at]
+
     def end(self) -> None:
         """Check that nothing is left."""
         if self.left:
