@@ -30,6 +30,7 @@ from hemma.errors import HemmaError, TakenError
 from hemma.house import House, known_port, open_house
 from hemma.places import kept_folder
 from hemma.seed import LOGINS, new_passwords, note_homes, refuse_foreign_data, seed
+from server.store.errors import StoreError
 from server.store.migrate import migrate
 
 FIRST_VALUE_AFTER_S: Final = 12.0  # an alert must be seen live within half a minute
@@ -42,6 +43,9 @@ ROLE_NAMES: Final = {
     "home_care": "hemtjänst",
     "administrator": "administratör",
 }
+
+# What the command says in one sentence. A database that was given may be away, or be another's.
+_EXPLAINED: Final = (HemmaError, StoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def run_demo(wishes: Wishes) -> int:
         asyncio.run(_until_told(wishes, voice, findings))
     except BaseExceptionGroup as group:
         findings.fault = _first(group)
-    except HemmaError as error:
+    except _EXPLAINED as error:
         findings.fault = str(error)
     except OSError as error:
         findings.fault = f"{error.strerror or error}: {error.filename or ''}"
@@ -91,7 +95,7 @@ def run_demo(wishes: Wishes) -> int:
 
 def _first(group: BaseExceptionGroup[BaseException]) -> str:
     """Return the first explainable cause in a group; raises the group when there is none."""
-    explained = group.subgroup(HemmaError)
+    explained = group.subgroup(_EXPLAINED)
     if explained is None:
         raise group
     error: BaseException = explained

@@ -140,3 +140,22 @@ def test_a_killed_demo_leaves_no_process_behind(demo_tmp: Path) -> None:
         while processes_of(demo_tmp) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert processes_of(demo_tmp) == []
+
+
+@pytest.mark.demo
+def test_a_given_database_that_is_away_is_said_in_a_sentence_and_in_the_report(
+    demo_tmp: Path,
+) -> None:
+    nobody = {"HEMMA_DATABASE_URL": "postgresql://hemma@127.0.0.1:1/x"}
+    said = subprocess.run(
+        [HEMMA, "demo", "--check"],
+        capture_output=True,
+        text=True,
+        timeout=CHECK_MAX_S,
+        env=os.environ | {"TMPDIR": str(demo_tmp)} | nobody,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert "hemma demo: the database does not answer" in said.stderr
+    assert "Traceback" not in said.stderr
+    assert json.loads(said.stdout.splitlines()[-1])["ok"] is False
