@@ -40,10 +40,12 @@ NOBODY = 65_534
 DISK_BYTES = 1024 * 1024
 # Imports first: an ordinary user may not be able to read where our Python lives.
 COMMAND = """
-import asyncio, encodings.ascii, encodings.idna, os, secrets, sys
+import asyncio, contextlib, encodings.ascii, encodings.idna, io, os, secrets, sys
 import gateway.command, gateway.main, structlog, typer.core, typer.rich_utils, rich.traceback
 from zoneinfo import ZoneInfo
 ZoneInfo("Europe/Stockholm")
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    gateway.command.app([sys.argv[1], "--help"])
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid({nobody})

@@ -1,0 +1,28 @@
+"""What all tests of the gateway share."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def close_outboxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what a test left open, as the end of a killed process does.
+
+    Python 3.13 warns of every connection that is forgotten, and a warning fails the run.
+    """
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    yield
+    for connection in opened:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # another thread's, already ended
+            connection.close()
