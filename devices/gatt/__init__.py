@@ -9,8 +9,12 @@ from types import MappingProxyType
 from devices.errors import DecodeError
 from devices.gatt import (
     battery,
+    battery_status,
     blood_pressure,
     blood_pressure_feature,
+    body_composition,
+    body_composition_feature,
+    body_sensor_location,
     cgm,
     cgm_feature,
     cgm_ops,
@@ -26,6 +30,7 @@ from devices.gatt import (
     glucose,
     glucose_context,
     glucose_feature,
+    heart_rate,
     intermediate_temperature,
     local_time,
     plx,
@@ -36,6 +41,7 @@ from devices.gatt import (
     temperature_type,
     time_zone,
     weight,
+    weight_feature,
 )
 from devices.gatt.reading import Fields, Reading
 from devices.measurement import Measurement
@@ -55,6 +61,9 @@ CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]]
             enhanced_blood_pressure,
             enhanced_cuff_pressure,
             weight,
+            weight_feature,
+            body_composition,
+            body_composition_feature,
             temperature,
             intermediate_temperature,
             temperature_type,
@@ -71,7 +80,10 @@ CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]]
             cgm_session_start,
             cgm_session_run,
             cgm_ops,
+            heart_rate,
+            body_sensor_location,
             battery,
+            battery_status,
             date_time,
             current_time,
             local_time,

@@ -314,7 +314,7 @@ def test_every_length_but_the_right_one_is_refused(uuid: str, raw: str) -> None:
         ("2A2B", "EA07 0B 16 07 0C 00 08 00 00", "reserved_value"),
         ("2A08", "EA07 02 1E 07 0C 00", "invalid_time"),
         ("2A2B", "EA07 0D 01 07 0C 00 01 00 00", "invalid_time"),
-        ("2A37", "00 48", "unknown_characteristic"),
+        ("2A39", "01", "unknown_characteristic"),
         ("23434101-1fe4-1eff-80cb-00ff78297d8b", "00", "unknown_characteristic"),
         ("", "00", "bad_uuid"),
         ("2A3", "00", "bad_uuid"),
