@@ -212,5 +212,8 @@ async def csrf_given(request: Request) -> str | None:
         return header
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return None
-    value = (await request.form()).get(csrf.FIELD)
+    form = await request.form()
+    # For the page of a fault, which is made outside the route and could not read the body again.
+    request.state.form = form
+    value = form.get(csrf.FIELD)
     return value if isinstance(value, str) else None

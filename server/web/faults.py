@@ -18,12 +18,12 @@ from starlette.responses import JSONResponse, Response
 from server.auth.errors import Conflicting, NotLoggedIn, RateLimited, Refused
 from server.store.access_log import Reason
 from server.store.errors import DatabaseUnavailable, SchemaMissing
+from server.web.security import headers
 from server.web.site import redirect, site_of
 from server.web.words import Words
 
 LOG = structlog.get_logger()
 API = "/api/"
-FORM_TYPE = "application/x-www-form-urlencoded"
 # The fields that people write in, in the order in which they are shown again.
 TYPED = ("note", "systolic", "diastolic", "pulse", "spo2", "temperature", "weight")
 # A password is typed here: it is never shown again.
@@ -43,10 +43,10 @@ def install(app: FastAPI) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused), "registered for Refused"
     is_page = isinstance(error, NotLoggedIn) and not _is_api(request)
-    if isinstance(error, NotLoggedIn) and is_page and not await typed_in(request):
+    if isinstance(error, NotLoggedIn) and is_page and not typed_in(request):
         return _to_login(request, error)
     detail = _detail(error, site_of(request).pages.words_for(request))
-    answer = await _answer(request, error.status, detail, reason=str(error.reason))
+    answer = _answer(request, error.status, detail, reason=str(error.reason))
     if isinstance(error, RateLimited):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
@@ -62,22 +62,22 @@ def _to_login(request: Request, error: NotLoggedIn) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for HTTPException"
     detail = error.detail if _is_api(request) and error.status_code == 422 else None
-    return await _answer(request, error.status_code, detail)
+    return _answer(request, error.status_code, detail)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "registered for RequestValidationError"
     if not _is_api(request):
         # A link or form of ours never asks wrongly; what does is shown as what it is: no page.
-        return await _answer(request, 404 if request.method == "GET" else 422, None)
+        return _answer(request, 404 if request.method == "GET" else 422, None)
     places = sorted({".".join(str(part) for part in one["loc"]) for one in error.errors()})
     words = site_of(request).pages.words_for(request)
-    return await _answer(request, 422, words.text("Fel i: %(places)s", places=", ".join(places)))
+    return _answer(request, 422, words.text("Fel i: %(places)s", places=", ".join(places)))
 
 
 async def _away(request: Request, error: Exception) -> Response:
     LOG.warning("database_away", route=_route(request))
-    answer = await _answer(request, 503, None)
+    answer = _answer(request, 503, None)
     answer.headers["Retry-After"] = "5"
     return answer
 
@@ -86,7 +86,10 @@ async def _broken(request: Request, error: Exception) -> Response:
     # The route and the kind of error only: a message may quote a value or a name.
     where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-5:]]
     LOG.error("request_broken", route=_route(request), error=type(error).__name__, where=where)
-    return await _answer(request, 500, None)
+    answer = _answer(request, 500, None)
+    # Starlette sends this one outside every middleware.
+    answer.headers.update(headers(is_secure=site_of(request).gate.is_secure))
+    return answer
 
 
 def _route(request: Request) -> str:
@@ -97,24 +100,20 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith(API)
 
 
-async def typed_in(request: Request) -> str:
+def typed_in(request: Request) -> str:
     """Return what a person had typed into the form that could not be received, a line a field.
 
     It is shown again on the page of the fault, so that a note is never lost because a session ended
     or the database was away. It is not kept anywhere.
     """
-    is_form = request.headers.get("content-type", "").startswith(FORM_TYPE)
-    if request.method != "POST" or not is_form or request.url.path in WITHOUT_TYPING:
+    form = getattr(request.state, "form", {})
+    if request.url.path in WITHOUT_TYPING:
         return ""
-    # Read already by whoever raised: the same request keeps it. Cut off by the client: lost.
-    form = await request.form() if request.scope.get("route") else {}
     lines = [str(form.get(name, "")).strip() for name in TYPED]
     return "\n".join(line for line in lines if line)
 
 
-async def _answer(
-    request: Request, status: int, detail: str | None, *, reason: str = ""
-) -> Response:
+def _answer(request: Request, status: int, detail: str | None, *, reason: str = "") -> Response:
     words = site_of(request).pages.words_for(request)
     heading, default = _says(status, words)
     detail = detail or default
@@ -125,7 +124,7 @@ async def _answer(
             status=status,
             heading=heading,
             detail=detail,
-            typed=await typed_in(request),
+            typed=typed_in(request),
         )
     kind = f"urn:hemma:problem:{reason}" if reason else "about:blank"
     problem = {"type": kind, "title": heading, "status": status, "detail": detail}

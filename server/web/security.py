@@ -23,24 +23,31 @@ HEADERS = {
 TWO_YEARS_S = 63_072_000
 
 
+def headers(*, is_secure: bool) -> dict[str, str]:
+    """Return the headers of an answer that says nothing itself about being kept."""
+    found = {**HEADERS, "Cache-Control": "no-store"}
+    if is_secure:
+        found["Strict-Transport-Security"] = f"max-age={TWO_YEARS_S}"
+    return found
+
+
 class SecurityHeaders:
     """Puts the headers on every answer; what says nothing else about caching is not kept."""
 
     def __init__(self, app: ASGIApp, *, is_secure: bool) -> None:
         self._app = app
-        self._headers = dict(HEADERS)
-        if is_secure:
-            self._headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS_S}"
+        self._headers = headers(is_secure=is_secure)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and its answer back, with the headers added."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                given = MutableHeaders(scope=message)
+                kept = given.get("Cache-Control")
+                given.update(self._headers)
+                if kept is not None:
+                    given["Cache-Control"] = kept
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

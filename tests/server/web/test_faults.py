@@ -82,6 +82,27 @@ async def test_values_survive_a_database_that_is_away(
         assert said in answer.text, said
 
 
+async def test_what_is_broken_is_our_page_and_tells_nothing(ward: Ward) -> None:
+    anna = await ward.logged_in("anna")
+    path, form = await forms(anna, ward)
+    async with ward.database.transaction() as tx:
+        await tx.execute("""UPDATE alert SET inputs = '{"rule": {"bounds": [{}]}}'""")
+    # As uvicorn does: the fault is answered, then raised for whoever runs the application.
+    transport = httpx.ASGITransport(ward.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url=str(anna.base_url), cookies=anna.cookies
+    ) as browser:
+        answer = await browser.post(path.replace("anteckna", "avsluta"), data=form)
+        described = await browser.get("/arbetslista")
+    for one in (answer, described):
+        assert one.status_code == 500
+        assert "Något gick fel" in one.text
+        assert "KeyError" not in one.text
+        assert one.headers["content-security-policy"] == POLICY
+        assert one.headers["cache-control"] == "no-store"
+    assert NOTE in answer.text
+
+
 async def test_a_password_is_never_shown_again(ward: Ward) -> None:
     browser = await ward.client()
     form = {"login": "anna", "password": "hemligt", "note": "hemligt"}
