@@ -71,19 +71,31 @@ async def mark_retracted(tx: Transaction, uids: Sequence[str], *, at: datetime) 
 
 
 async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime) -> None:
-    """Move the estimated times of ``boots`` by what their clock items say, and bind them again."""
+    """Move the estimated times of ``boots`` by what their clock items say, and bind them again.
+
+    What was measured by a device's own clock stays where it is; but where the gateway did not know
+    the time when it passed the value on, the value may find its binding now.
+    """
     cursor = await tx.execute(_CORRECT, {"boots": boots})
     moved = await cursor.fetchall()
-    if not moved:
-        return
-    await _follow(tx, [row[0] for row in moved], at)
-    await _renew_latest(tx, {patient for row in moved for patient in row[1:]}, at)
+    if moved:
+        await _follow(tx, [row[0] for row in moved], at)
+        await _renew_latest(tx, {patient for row in moved for patient in row[1:]}, at)
+    await _place(tx, at, boots=boots)
 
 
 async def place_unassigned(tx: Transaction, device_id: int, *, at: datetime) -> int:
     """Give a device's unassigned values to whom they belong now, to be judged; return how many."""
-    cursor = await tx.execute(_PLACE, {"device": device_id})
+    return await _place(tx, at, device_id=device_id)
+
+
+async def _place(
+    tx: Transaction, at: datetime, *, device_id: int | None = None, boots: Sequence[str] = ()
+) -> int:
+    cursor = await tx.execute(_PLACE, {"device": device_id, "boots": list(boots)})
     placed = await cursor.fetchall()
+    if not placed:
+        return 0
     await _follow(tx, [uid for uid, _ in placed], at)
     await _renew_latest(tx, {patient for _, patient in placed}, at)
     return len(placed)
@@ -147,6 +159,15 @@ WITH wrong AS (
 SELECT uid, patient_id, bound_to FROM placed
 """
 
+# A gateway that did not know the time stamped ``gateway_time`` with a guess; its boot's clock item
+# says when it was. What was corrected already carries the same shift in ``measured_at``.
+_TRUE_GATEWAY_TIME = """coalesce(
+    (SELECT c.utc - (c.mono_ms - u.mono_ms) * INTERVAL '1 millisecond' FROM boot_clock c
+     WHERE u.gateway_clock = 'none' AND c.boot = u.boot AND c.gateway_id = u.gateway_id
+       AND abs(c.mono_ms - u.mono_ms) < 100::bigint * 366 * 86400000
+       AND c.utc < TIMESTAMPTZ '3000-01-01Z'),
+    u.gateway_time + (u.measured_at - coalesce(u.measured_at_sent, u.measured_at)))"""
+
 _PLACE = f"""
 UPDATE measurement m SET patient_id = b.patient_id, unassigned = NULL
 FROM (
@@ -158,10 +179,12 @@ FROM (
         "CASE WHEN jsonb_typeof(u.context -> 'user_index') = 'number' "
         "THEN (u.context ->> 'user_index')::numeric END",
         "u.measured_at",
-        "(u.gateway_time + (u.measured_at - coalesce(u.measured_at_sent, u.measured_at)))",
+        _TRUE_GATEWAY_TIME,
     )
 } b
-    WHERE u.device_id = %(device)s AND u.patient_id IS NULL
+    WHERE u.patient_id IS NULL
+      AND (u.device_id = %(device)s
+           OR (u.boot = ANY(%(boots)s::uuid[]) AND u.gateway_clock = 'none'))
 ) b
 WHERE m.uid = b.uid AND m.measured_at = b.measured_at
 RETURNING m.uid, m.patient_id

@@ -153,9 +153,14 @@ async def _keep_facts(tx: Transaction, new: Sequence[ReceivedItem], stored_at: d
             await corrections.note_retraction(tx, received.gateway_id, item, at=stored_at)
     boots = {_boot_of(received) for received in new} - {None}
     touched = {received.item.uid for received in new} | {r.item.of for r in new if r.item.of}
-    if any(r.item.type == "clock" or r.item.tq == "estimated" for r in new):
+    if any(r.item.type == "clock" or _awaits_clock(r.item) for r in new):
         await corrections.correct_clocks(tx, sorted(b for b in boots if b), at=stored_at)
     await corrections.mark_retracted(tx, sorted(touched), at=stored_at)
+
+
+def _awaits_clock(item: Item) -> bool:
+    """Tell whether its gateway did not know the time, so that a clock item has something to say."""
+    return item.tq == "estimated" or item.gw_q == "none"
 
 
 def _boot_of(received: ReceivedItem) -> str | None:

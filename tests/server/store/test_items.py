@@ -248,6 +248,25 @@ async def test_a_clock_item_corrects_the_boot_and_keeps_the_original(
         assert rows(database_url, query) == [(home.patient, NOON - timedelta(minutes=1))], table
 
 
+@pytest.mark.parametrize("fact_first", [False, True])
+async def test_a_devices_own_time_stays_and_finds_its_binding_once_the_gateways_is_known(
+    database: Database, home: Home, database_url: str, fact_first: bool
+) -> None:
+    guess = NOON - timedelta(days=700)
+    value = pressure(5, tq="device", gw_t=guess, gw_q="none", mono_ms=60_000)
+    fact = clock(9, mono_ms=120_000, utc=NOON + timedelta(minutes=2))
+    for item in [fact, value] if fact_first else [value, fact]:
+        await store(database, home, item)
+    assert rows(
+        database_url,
+        """SELECT measured_at, measured_at_sent, measured_how, gateway_time, patient_id, unassigned
+           FROM measurement""",
+    ) == [(NOON, None, "device", guess, home.patient, None)]
+    for table in ("observation", "engine_inbox", "latest"):
+        query = f"SELECT DISTINCT patient_id, measured_at FROM {table}"  # noqa: S608 - constants
+        assert rows(database_url, query) == [(home.patient, NOON)], table
+
+
 async def test_an_impossible_clock_item_harms_nothing(
     database: Database, home: Home, database_url: str
 ) -> None:
