@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from devices.errors import DecodeError
@@ -15,6 +16,8 @@ from devices.gatt import (
     body_composition,
     body_composition_feature,
     body_sensor_location,
+    bond_management,
+    bond_management_feature,
     cgm,
     cgm_feature,
     cgm_ops,
@@ -24,22 +27,30 @@ from devices.gatt import (
     cuff_pressure,
     current_time,
     date_time,
+    device_information,
     dst_offset,
+    elapsed_time,
     enhanced_blood_pressure,
     enhanced_cuff_pressure,
     glucose,
     glucose_context,
     glucose_feature,
+    health_observation,
     heart_rate,
     intermediate_temperature,
     local_time,
     plx,
     plx_continuous,
     plx_features,
+    pnp_id,
     record_access,
+    regulatory,
+    system_id,
     temperature,
     temperature_type,
     time_zone,
+    user_control_point,
+    user_index,
     weight,
     weight_feature,
 )
@@ -89,7 +100,23 @@ CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]]
             local_time,
             dst_offset,
             time_zone,
+            elapsed_time,
+            pnp_id,
+            system_id,
+            regulatory,
+            user_index,
+            user_control_point,
+            bond_management,
+            bond_management_feature,
         )
+    }
+    | {
+        uuid: partial(module.decode, characteristic=uuid)
+        for module, uuids in (
+            (device_information, device_information.NAMES),
+            (health_observation, health_observation.CHARACTERISTICS),
+        )
+        for uuid in uuids
     }
 )
 """Decoders by the 16-bit UUID in upper case, as it travels in an item's ``char``."""
