@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from devices import gatt
@@ -65,17 +67,79 @@ def test_what_is_no_measurement_has_fields() -> None:
     }
 
 
-def test_several_records_in_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No characteristic of today holds two; the shape of the answer is settled in the contract.
-    single = gatt.decode("2A19", b"\x64")
-    assert isinstance(single, gatt.Reading)
-    double = gatt.Reading(single.measurements * 2)
-    monkeypatch.setattr(gatt, "decode", lambda _uuid, _raw: double)
-    answer = describe("2A19", "64")
-    assert answer["kind"] == "battery"
+def test_several_records_in_one_value() -> None:
+    # Nordic Android-BLE-Library, ContinuousGlucoseMeasurementDataCallbackTest "double".
+    answer = describe("2AA7", "06 00 0C10 0500 06 00 0C10 0600")
+    assert answer == {
+        "characteristic": "2AA7",
+        "kind": "cgm",
+        "records": [
+            {
+                "kind": "cgm",
+                "samples": [
+                    {
+                        "code": "160212",
+                        "name": "glucose",
+                        "value": 6.661,
+                        "unit": "mmol/L",
+                        "absent": None,
+                        "as_sent": {"value": 120.0, "unit": "mg/dL"},
+                    }
+                ],
+                "flags": [],
+                "ctx": {"time_offset_min": minutes},
+                "dev_t": None,
+                "seq": None,
+            }
+            for minutes in (5, 6)
+        ],
+    }
+
+
+def test_records_of_several_kinds() -> None:
+    # By hand: 25.3 % fat and 79.6 kg.
+    answer = describe("2A9C", "0004 FD00 303E")
+    assert answer["kind"] == "body_composition"
     records = answer["records"]
     assert isinstance(records, list)
-    assert len(records) == 2
+    assert [record["kind"] for record in records] == ["body_composition", "body_weight"]
+
+
+def test_glucose_has_a_number_and_the_users_time() -> None:
+    # By hand: no. 8, base time 07:12 and 60 minutes, 5.5 mmol/L as 55e-4 mol/L.
+    answer = describe("2A18", "07 0800 EA07 0B 16 07 0C 00 3C00 37C0 11")
+    assert (answer["seq"], answer["dev_t"]) == (8, "2026-11-22T08:12:00")
+    assert answer["samples"] == [
+        {
+            "code": "160184",
+            "name": "glucose",
+            "value": 5.5,
+            "unit": "mmol/L",
+            "absent": None,
+            "as_sent": {"value": 0.0055, "unit": "mol/L"},
+        }
+    ]
+
+
+def test_a_measurement_in_passing_is_none() -> None:
+    answer = describe("2A36", "00 D7F0 0000 0000")  # Nordic, IntermediateCuffPressure "minimal"
+    assert answer["kind"] is None
+    assert "samples" not in answer
+    assert isinstance(answer["fields"], dict)
+    assert answer["fields"]["cuff_pressure"]["value"] == 21.5
+
+
+@given(st.sampled_from(sorted(gatt.CHARACTERISTICS)), st.binary(max_size=60))
+def test_every_answer_is_one_line_of_json(uuid: str, raw: bytes) -> None:
+    answer = describe(uuid, raw.hex())
+    line = json.dumps(answer, allow_nan=False)
+    assert "\n" not in line
+    assert set(answer) in (
+        {"error", "detail"},
+        {"characteristic", "kind", "fields"},
+        {"characteristic", "kind", "records"},
+        {"characteristic", "kind", "samples", "flags", "ctx", "dev_t", "seq"},
+    )
 
 
 @pytest.mark.parametrize(

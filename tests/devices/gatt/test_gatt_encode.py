@@ -1,14 +1,10 @@
 """Encoders: against bytes from elsewhere first, then there and back with every field."""
 
-from contextlib import suppress
 from datetime import datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices import gatt
-from devices.errors import DecodeError
 from devices.gatt import (
     battery,
     blood_pressure,
@@ -139,15 +135,3 @@ def test_spot_check_there_and_back(
 @given(TIMES)
 def test_clock_there_and_back(time: datetime | None) -> None:
     assert date_time.read(date_time.encode(time)) == time
-
-
-@given(st.sampled_from(sorted(gatt.CHARACTERISTICS)), st.binary(max_size=40))
-def test_any_bytes_decode_or_have_a_reason(uuid: str, raw: bytes) -> None:
-    with suppress(DecodeError):
-        gatt.decode(uuid, raw)
-
-
-@given(st.text(max_size=40), st.binary(max_size=3))
-def test_any_uuid_decodes_or_has_a_reason(uuid: str, raw: bytes) -> None:
-    with pytest.raises(DecodeError):
-        gatt.decode(uuid, raw)
