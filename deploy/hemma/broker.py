@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -79,12 +79,16 @@ class Broker:
     `passwords` maps user name to password; a gateway's user name is its topic name. With `port`
     None, a free one is taken at the first start and kept. Memory is not kept across a restart: the
     outbox at home is what keeps values (design.md). With `ends_with_us` it stops when this process
-    is killed.
+    is killed. With `is_apart`, gateways have a listener of their own on `home_port`, where the
+    authenticated name becomes the client id, as `deploy/mosquitto` has it: nobody takes over
+    another's session by its id, and a gateway's password opens nothing else.
     """
 
     folder: Path
     passwords: Mapping[str, str]
     port: int | None = None
+    is_apart: bool = False
+    home_port: int | None = None
     access_list: Path = ACCESS_LIST
     account: Account = field(default_factory=service_account)
     ends_with_us: bool = False
@@ -104,6 +108,8 @@ class Broker:
         tries = 1 if self.port else PORT_TRIES
         for attempt in range(tries):
             port = self.port or free_port()
+            if self.is_apart:
+                self.home_port = self.home_port if self.port else free_port()
             try:
                 self._start_on(program, port)
             except TakenError:
@@ -175,12 +181,11 @@ class Broker:
         raise ServerFailedError("mosquitto did not start", tail)
 
     def _write_files(self, port: int) -> None:
-        users = "".join(password_line(*one) for one in self.passwords.items())
-        lines = (
-            f"listener {port} {LOOPBACK}",
-            "allow_anonymous false",
-            f"password_file {self.folder / 'passwords'}",
-            f"acl_file {self.folder / 'acl'}",
+        for name, users in self._doors():
+            self._write(name, "".join(password_line(*one) for one in users.items()))
+        self._write("acl", self.access_list.read_text())
+        lines = [
+            "per_listener_settings true",
             "persistence false",
             f"message_size_limit {PAYLOAD_MAX_BYTES}",
             # The default drops silently; 0 cuts off whoever is denied (both measured).
@@ -192,10 +197,28 @@ class Broker:
             "log_type error",
             "log_type warning",
             "log_type notice",
-        )
-        self._write("passwords", users)
-        self._write("acl", self.access_list.read_text())
+            *self._listener(port, "passwords"),
+        ]
+        if self.home_port is not None:
+            lines += [*self._listener(self.home_port, "homes"), "use_username_as_clientid true"]
         self._write("mosquitto.conf", "\n".join(lines) + "\n")
+
+    def _doors(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Give each password file its users."""
+        if not self.is_apart:
+            yield "passwords", self.passwords
+            return
+        homes = {name: word for name, word in self.passwords.items() if name != SERVER_USER}
+        yield "homes", homes
+        yield "passwords", {SERVER_USER: self.passwords[SERVER_USER]}
+
+    def _listener(self, port: int, passwords: str) -> list[str]:
+        return [
+            f"listener {port} {LOOPBACK}",
+            "allow_anonymous false",
+            f"password_file {self.folder / passwords}",
+            f"acl_file {self.folder / 'acl'}",
+        ]
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name

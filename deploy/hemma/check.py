@@ -81,19 +81,24 @@ class Latency:
 
 @dataclass(slots=True)
 class Findings:
-    """What the check has seen so far; `fault` is why it could not go on."""
+    """What the check has seen so far; `fault` is why it could not go on.
+
+    `measured` counts the measurements that a device was told to have arrived, `stored` the person's
+    values in the database, `missing` what the gateway put in its outbox and the database lacks.
+    """
 
     latencies: list[Latency] = field(default_factory=list)
     measured: int = 0
     stored: int = 0
     duplicates: int = 0
+    missing: int = 0
     alerts: int = 0
     seen: int = 0
     fault: str | None = None
 
     def is_ok(self) -> bool:
         """Whether nothing was lost, nothing doubled, and every stage did its part."""
-        nothing_lost = self.measured == self.stored > 0 and self.duplicates == 0
+        nothing_lost = self.measured == self.stored > 0 and self.duplicates == self.missing == 0
         everyone_told = self.alerts == self.seen == len(TIMED)
         return self.fault is None and nothing_lost and everyone_told
 
@@ -153,7 +158,7 @@ async def check(
 async def _one(house: House, findings: Findings, device: str, values: Mapping[str, float]) -> float:
     confirmed_s = await house.the_home.measure(device, values)
     await _all_stored(house)
-    findings.measured = len(house.the_home.queued)
+    findings.measured = house.the_home.delivered
     return confirmed_s
 
 
@@ -189,7 +194,7 @@ async def _timed_values(
         await _seen_at_home(house, findings.seen + 1)
         findings.seen += 1
         await nurse.close(alert_id, Outcome.CONTACTED_NO_ACTION)
-        findings.measured = len(home.queued)
+        findings.measured = home.delivered
 
 
 async def _seen_at_home(house: House, values: int) -> None:
@@ -214,13 +219,13 @@ async def _series(house: House, findings: Findings, *, say: Callable[[str], None
             say("the server is back; the series goes on")
         await home.measure("cuff", {"systolic": 118 + number, "diastolic": 70, "pulse": 66})
     await _all_stored(house)
-    findings.measured = len(home.queued)
+    findings.measured = home.delivered
 
 
 async def _count(house: House, findings: Findings) -> None:
-    queued = house.the_home.queued
     async with house.database.transaction() as tx:
-        copies = await copies_of(tx, queued)
-    findings.measured = len(queued)
-    findings.stored = sum(1 for number in copies.values() if number)
-    findings.duplicates = sum(max(0, number - 1) for number in copies.values())
+        copies = await copies_of(tx, house.the_home.queued)
+    findings.measured = house.the_home.delivered
+    findings.stored = sum(one.number > 0 and one.is_of_person for one in copies.values())
+    findings.missing = sum(one.number == 0 for one in copies.values())
+    findings.duplicates = sum(max(0, one.number - 1) for one in copies.values())

@@ -73,6 +73,11 @@ class Home:
             raise ServerFailedError(f"The {device}'s value was not fetched", self.child.log_tail())
         return confirmed_s
 
+    @property
+    def delivered(self) -> int:
+        """How many measurements a device was told to have arrived."""
+        return sum(confirmed_s is not None for confirmed_s in self._delivered.values())
+
     async def begin(self, device: str, values: Mapping[str, float]) -> int:
         """Start a measurement without waiting for it; return its number."""
         number = next(self._numbers)

@@ -94,6 +94,7 @@ class House:
         password_file = _secret(self.folder / f"{name}.password", self.broker.passwords[name])
         environment = {
             **self.environment,
+            "HEMMA_MQTT_PORT": str(self.broker.home_port),
             "HEMMA_GATEWAY_NAME": name,
             "HEMMA_GATEWAY_DATA": str(data),
             "HEMMA_MQTT_PASSWORD_FILE": str(password_file),
@@ -138,7 +139,7 @@ async def open_house(
             stack.enter_context(cluster)
             url = cluster.url()
             say(chosen.description)
-        broker = Broker(folder / "broker", _broker_passwords(), ends_with_us=True)
+        broker = Broker(folder / "broker", _broker_passwords(), is_apart=True, ends_with_us=True)
         stack.enter_context(broker)
         say(f"mosquitto on {LOOPBACK}:{broker.port}")
         database = await stack.enter_async_context(Database.connect(url, name="hemma-demo"))

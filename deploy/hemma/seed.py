@@ -284,8 +284,17 @@ def _received(told: StoryItem, person: Person, rows: _Rows, numbers: _Numbers) -
     item = _item(told, seq=numbers.next(gateway))
     if told.dev == SCREEN:  # read and written down by the nurse: this home has no gateway
         token = f"{person.key} {told.measured_at.isoformat()}"
+        by_hand = Item(
+            seq=0,
+            uid=item.uid,
+            kind=item.kind,
+            samples=item.samples,
+            t=told.measured_at,
+            tq="estimated",
+            flags=("manual",),
+        )
         return entered(
-            item,
+            by_hand,
             token=token,
             patient_id=rows.patients[person.key],
             entered_by=rows.staff["sjukskoterska"],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from devices.kinds import KINDS
 from server.store.database import Transaction
 
 COUNTED = (
@@ -21,12 +23,24 @@ async def row_counts(tx: Transaction) -> dict[str, int]:
     return dict(zip((*COUNTED, "unassigned"), row, strict=True))
 
 
-async def copies_of(tx: Transaction, uids: Sequence[str]) -> dict[str, int]:
-    """Return how many measurements carry each of these uids (32 hex digits); 0: not there."""
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How many measurements carry a uid (0: not there), and whether they are a person's value.
+
+    What a device says of itself, its battery, is no value of a person.
+    """
+
+    number: int
+    is_of_person: bool
+
+
+async def copies_of(tx: Transaction, uids: Sequence[str]) -> dict[str, Copies]:
+    """Return the copies of each of these uids (32 hex digits)."""
     cursor = await tx.execute(
-        "SELECT replace(wanted.uid::text, '-', ''), count(m.uid)"
+        "SELECT replace(wanted.uid::text, '-', ''), count(m.uid),"
+        " coalesce(bool_and(m.kind_id <> %s), false)"
         " FROM unnest(%s::uuid[]) AS wanted (uid) LEFT JOIN measurement m ON m.uid = wanted.uid"
         " GROUP BY wanted.uid",
-        (list(dict.fromkeys(uids)),),
+        (KINDS["battery"].number, list(dict.fromkeys(uids))),
     )
-    return dict(await cursor.fetchall())
+    return {uid: Copies(number, of_person) for uid, number, of_person in await cursor.fetchall()}
