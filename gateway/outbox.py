@@ -83,8 +83,6 @@ class Outbox:
         """Close the file; nothing is lost when this is never called."""
         self.connection.close()
 
-    # --- from the device -----------------------------------------------------------------------
-
     def journal(
         self, *, dev: str, model: str, characteristic: str, raw: bytes, reading: ClockReading
     ) -> int:
@@ -188,8 +186,6 @@ class Outbox:
         if draft.record is not None:
             remember(self.connection, draft.record)
         return Written(boot, seq, uid, item.type, is_duplicate=False)
-
-    # --- to the server -------------------------------------------------------------------------
 
     def fresh(self, *, now_ms: int, limit: int) -> tuple[Row, ...]:
         """Return due rows younger than 10 minutes, those never tried first, then the oldest."""
@@ -320,8 +316,6 @@ class Outbox:
         return self._change(
             "seen_t=?, seen_unit=? WHERE uid=? AND seen_t IS NULL", (text_of(at), unit, uid)
         )
-
-    # --- upkeep --------------------------------------------------------------------------------
 
     def counts(self) -> Counts:
         """Count the rows by state."""

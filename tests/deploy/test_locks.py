@@ -62,5 +62,5 @@ def test_every_pin_has_a_hash_and_no_address_or_path_leaks(name: str) -> None:
     text = (LOCKS / f"{name}.txt").read_text()
     entries = re.split(r"\n(?=\S)(?!#)", text)
     assert all("--hash=sha256:" in entry for entry in entries if "==" in entry)
-    for leak in ("://", "index-url", "find-links", "file:", "/home/", "/root/", "/tmp/"):
+    for leak in ("://", "index-url", "find-links", "file:", "/home/", "/root", "/tmp/"):
         assert leak not in text
