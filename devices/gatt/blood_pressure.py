@@ -111,7 +111,8 @@ def encode(value: BloodPressure) -> bytes:
 
 def status_notes(status: int) -> tuple[str, ...]:
     """Return the flags for a measurement status (GATT Specification Supplement, 2A35 to 2B35)."""
+    names = bit_names(status, _STATUS_NAMES)
     if status & _PULSE_RANGE == _PULSE_RANGE:
         # Neither high nor low can be believed; say that something was said.
-        return (*bit_names(status & ~_PULSE_RANGE, _STATUS_NAMES), "unknown_status")
-    return tuple(bit_names(status, _STATUS_NAMES))
+        names = (*bit_names(status & ~_PULSE_RANGE, _STATUS_NAMES), "unknown_status")
+    return tuple(dict.fromkeys(names))

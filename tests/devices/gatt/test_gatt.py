@@ -108,6 +108,7 @@ def test_three_nan_are_a_failed_measurement() -> None:
         ("0800", ("pulse_rate_high",)),
         ("1000", ("pulse_rate_low",)),
         ("1800", ("unknown_status",)),  # both at once is reserved
+        ("1880", ("unknown_status",)),
         ("2000", ("improper_position",)),
         (
             "2780",
