@@ -19,8 +19,9 @@ class DevicesError(Exception):
 class DecodeError(DevicesError):
     """A characteristic value that cannot be read.
 
-    Reasons: ``truncated``, ``trailing_bytes``, ``too_long``, ``reserved_flags``,
-    ``reserved_value``, ``invalid_time``, ``unknown_characteristic``, ``bad_uuid``.
+    Reasons: ``truncated``, ``trailing_bytes``, ``too_long``, ``bad_size``, ``bad_crc``,
+    ``bad_text``, ``reserved_flags``, ``reserved_value``, ``invalid_time``, ``segmented``,
+    ``unsupported_observation``, ``unknown_characteristic``, ``bad_uuid``.
     """
 
 
