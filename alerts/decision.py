@@ -41,6 +41,8 @@ class Reason(StrEnum):
     FIRED_AGAIN = (
         "fired_again"  # had returned inside its limits, and left them again before it was closed
     )
+    # The alert showed a late value, or had returned from red; now it stands by a fresh one.
+    FRESH = "fresh"
     RETURNED = "returned"
     IMPLAUSIBLE = "implausible"
     REPEATS_DISAGREE = "repeats_disagree"
@@ -71,6 +73,11 @@ class Decision:
     evidence: tuple[Reading, ...]
     text: Text
     is_late: bool = False
+
+    @property
+    def raises(self) -> bool:
+        """Whether the open alert must come before somebody again, with this decision's text."""
+        return self.reason in (Reason.RAISED, Reason.FRESH)
 
 
 def alert_id(subject: str, lineage: str, version: str, first_cause: str) -> uuid.UUID:

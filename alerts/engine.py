@@ -6,6 +6,8 @@ Rules of this file, from design.md and clinical.md 4:
 - Red never waits: each raw reading is read by each red level, before any guard.
 - One episode per person and rule lineage: more evidence extends it; a worse value raises it;
   nothing lowers it.
+- A fresh value never hides behind a late one: it raises the open alert, which then stands by the
+  fresh value. So does a fresh red after red values had returned.
 - A value that cannot be believed still fires red ("orimligt värde, kontrollera"); yellow asks for a
   repeat.
 - After a person has closed an alert, only a new reading fires again: red always, yellow after the
@@ -47,6 +49,7 @@ class Episode:
     ``cited`` are the keys of the readings that are its evidence, ``last_evidence_at`` when the
     newest of them was measured. ``pinned`` is the rule as it fired: values have returned when it
     says so, however the rule has been changed since (clinical.md 4e). None: not known, so today's.
+    ``is_late`` while the alert stands by a value that came more than a day late.
     """
 
     alert_id: uuid.UUID
@@ -56,6 +59,7 @@ class Episode:
     cited: frozenset[tuple[str, int]]
     last_evidence_at: datetime
     pinned: Rule | None = None
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,10 @@ class _Case:
     def measured_at(self) -> datetime:
         return self.group[0].measured_at
 
+    @property
+    def is_late(self) -> bool:
+        return self.as_of - self.measured_at > LATE
+
     def as_fired(self) -> _Case:
         """Return the same measurement before the rule that opened the episode."""
         pinned = None if self.episode is None else self.episode.pinned
@@ -150,8 +158,17 @@ def _alarm(case: _Case) -> Decision | None:
         return _made(case, Decided.FIRE, Reason.LIMIT_REACHED, hits)
     if worst.rank > episode.severity.rank:
         return _made(case, Decided.EXTEND, Reason.RAISED, hits, episode)
+    if _stands_anew(case, worst, episode):
+        return _made(case, Decided.EXTEND, Reason.FRESH, hits, episode)
     reason = Reason.MORE_EVIDENCE if episode.is_firing else Reason.FIRED_AGAIN
     return _made(case, Decided.EXTEND, reason, hits, episode)
+
+
+def _stands_anew(case: _Case, worst: Severity, episode: Episode) -> bool:
+    """Tell whether a fresh value of the alert's own level must be seen as if it had just fired."""
+    if case.is_late or worst.rank < episode.severity.rank:
+        return False
+    return episode.is_late or (worst is Severity.RED and not episode.is_firing)
 
 
 def _goes_on(case: _Case, episode: Episode) -> bool:
@@ -213,7 +230,7 @@ def _made(
         alert_id=identity,
         evidence=tuple(j.reading for j in cited),
         text=Text(_text(case, cited, Language.SV), _text(case, cited, Language.EN)),
-        is_late=case.as_of - case.measured_at > LATE,
+        is_late=case.is_late,
     )
 
 
@@ -241,7 +258,7 @@ def _text(case: _Case, cited: Sequence[Judged], language: Language) -> str:
     findings = ", ".join(finding(j, language) for j in cited)
     template = case.rule.text.sv if language is Language.SV else case.rule.text.en
     elapsed = case.as_of - case.measured_at
-    parts = [_LATE_LEAD[language] if elapsed > LATE else ""]
+    parts = [_LATE_LEAD[language] if case.is_late else ""]
     parts.append(_FUTURE[language] if -elapsed > AHEAD else "")
     parts.append(_doubt([j.reading for j in cited], language))
     parts.append(template.replace("{findings}", findings))
@@ -281,11 +298,13 @@ def _extended(before: Episode | None, decision: Decision) -> Episode:
     cited = frozenset(reading.key for reading in decision.evidence)
     newest = max(reading.measured_at for reading in decision.evidence)
     pinned: Rule | None = decision.rule
+    is_late = decision.is_late
     if decision.decided is Decided.EXTEND:
         assert before is not None, "only what is open is extended"
         cited |= before.cited
         newest = max(newest, before.last_evidence_at)
         pinned = before.pinned
+        is_late = decision.is_late if decision.raises else before.is_late
     return Episode(
         alert_id=decision.alert_id,
         severity=decision.severity,
@@ -294,4 +313,5 @@ def _extended(before: Episode | None, decision: Decision) -> Episode:
         cited=cited,
         last_evidence_at=newest,
         pinned=pinned,
+        is_late=is_late,
     )

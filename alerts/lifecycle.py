@@ -8,9 +8,12 @@ this file:
 2. No clinical alert is closed without a person and an outcome. Values that return only set
    ``recovered``. A technical alert that nobody has taken may close by itself, with an event.
 3. Severity rises by itself and never falls by itself.
-4. A command carries the version its sender saw. Taking is allowed on an older one as long as the
-   alert is open and nobody holds it: more evidence is no reason to send a nurse back. Closing is
-   not: she must have seen it.
+4. What raises an alert (worse, or fresh where it was late) lays it before people again: handling is
+   open, the owner stays (clinical.md 4b 6 and 11: open red is never without its owner).
+   Whoever has seen it may take it: its owner may have gone home.
+5. A command carries the version its sender saw. Taking is allowed on an older one as long as the
+   alert is open and nobody has it: more evidence is no reason to send a nurse back, and the page
+   she comes to shows it. Closing is not, nor is taking over from another: she must have seen it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -95,7 +99,8 @@ class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an event carries besides when and who; stored as JSON, empty fields left out.
 
     ``measured_at`` is of the newest evidence the event brings, ``while_firing`` marks a close
-    before the values had returned.
+    before the values had returned. ``why``, ``rule_version`` and ``inputs`` are of the rule that
+    raised the alert (of the one that opened it they stand in the alert itself).
     """
 
     severity: Severity | None = None
@@ -106,6 +111,9 @@ class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome | None = None
     note: str | None = None
     while_firing: bool = False
+    why: str | None = None
+    rule_version: str | None = None
+    inputs: dict[str, Any] | None = None
 
 
 _NO_DETAIL = Detail()
@@ -137,6 +145,11 @@ class AlertState:
     outcome: Outcome | None = None
     version: int = 1
 
+    @property
+    def needs_attention(self) -> bool:
+        """Whether it was raised after somebody took it, and nobody has taken it since."""
+        return self.handling is Handling.OPEN and self.owner_id is not None
+
 
 def fold(events: Iterable[Event]) -> AlertState:
     """Return the state the events add up to; HistoryError for events no alert can have had."""
@@ -164,8 +177,10 @@ def _next(state: AlertState, event: Event) -> AlertState:
     match event.happened:
         case Happened.FIRED:
             raise HistoryError("an alert fires once")
-        case Happened.EXTENDED | Happened.RAISED:
+        case Happened.EXTENDED:
             return _with_evidence(state, event.detail)
+        case Happened.RAISED:
+            return _raised(state, event.detail)
         case Happened.RECOVERED:
             return replace(state, condition=Condition.RECOVERED)
         case Happened.TAKEN:
@@ -190,6 +205,11 @@ def _with_evidence(state: AlertState, detail: Detail) -> AlertState:
     if detail.severity is not None and detail.severity.rank > state.severity.rank:
         return replace(state, severity=detail.severity, text=detail.text or state.text)
     return state
+
+
+def _raised(state: AlertState, detail: Detail) -> AlertState:
+    state = _with_evidence(state, detail)
+    return replace(state, handling=Handling.OPEN, text=detail.text or state.text)
 
 
 def _closed(state: AlertState, event: Event) -> AlertState:
@@ -238,13 +258,17 @@ class By:
 
 
 def take(state: AlertState, by: By) -> Event | Refusal:
-    """Make the person responsible for the alert, if nobody is."""
+    """Make the person responsible for the alert, if nobody is or it has been raised since."""
+    taken = Event(by.at, Happened.TAKEN, by.staff_id)
+    if state.needs_attention:
+        is_own = state.owner_id == by.staff_id
+        return taken if is_own else _unless_changed(state, by, taken)
     refusal = _closed_or_held(state, by)
     if refusal is not None:
         return refusal
     if state.owner_id == by.staff_id:
         return Refusal(Refused.ALREADY_YOURS, by.staff_id)
-    return Event(by.at, Happened.TAKEN, by.staff_id)
+    return taken
 
 
 def release(state: AlertState, by: By) -> Event | Refusal:

@@ -10,7 +10,7 @@ from alerts.absence import BatteryRead, GatewayHeard, battery_low, gateway_silen
 from alerts.decision import Decided, Decision
 from alerts.lifecycle import heard_again
 from alerts.rules import Severity
-from server.store import alerts, equipment
+from server.store import alerts, decisions, equipment
 from server.store.alerts import Concern, NewAlert
 from server.store.database import Transaction
 
@@ -40,7 +40,9 @@ async def judge_equipment(
     ]
     for one in found:
         await _act(tx, one)
-    await alerts.record(tx, [(one.concern, lineage(one.decision), one.decision) for one in found])
+    await decisions.record(
+        tx, [(one.concern, lineage(one.decision), one.decision) for one in found]
+    )
     await alerts.tell(tx, {one.concern.unit_id for one in found})
     return tuple(one.decision for one in found)
 

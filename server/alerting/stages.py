@@ -7,7 +7,7 @@ comes next. ``judge.py`` claims what they work on, and sets aside whom they cann
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from alerts.engine import Episode, State, evaluate
 from alerts.plan import Plan, unassigned_rules
 from alerts.rules import REPEATS_S, Threshold
 from alerts.series import Reading
-from server.store import alerts, engine_inbox, limits
+from server.store import alerts, decisions, engine_inbox, limits
 from server.store.alerts import Concern, NewAlert
 from server.store.database import Transaction
 from server.store.engine_inbox import Waiting, Whose
@@ -26,7 +26,10 @@ from server.store.errors import DataRefused
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that is needed to judge one subject. ``plan`` None: it belongs to nobody."""
+    """All that is needed to judge one subject. ``plan`` None: it belongs to nobody.
+
+    What belongs to nobody is judged device by device (``device``): two devices may be two people.
+    """
 
     concern: Concern
     subject: str
@@ -34,6 +37,11 @@ class Case:
     earlier: tuple[Reading, ...]
     episodes: dict[str, Episode]
     plan: Plan | None
+    device: str | None = None
+
+    def lineage(self, rule: str) -> str:
+        """Return the lineage under which an alert of that rule is stored."""
+        return rule if self.device is None else f"{rule}/{self.device}"
 
     @property
     def rules(self) -> tuple[Threshold, ...]:
@@ -94,8 +102,10 @@ async def gather_stage(tx: Transaction, work: Work) -> Work:
     patients = [p.patient_id for p in people if p.patient_id is not None]
     gateways = [p.gateway_id for p in people if p.gateway_id is not None]
     samples: dict[Whose, list[Reading]] = {person: [] for person in people}
+    devices: dict[str, str | None] = {}
     for stored in await engine_inbox.readings(tx, work.claimed):
         samples[whose[stored.uid]].append(stored.reading())
+        devices[stored.uid.hex] = stored.device
     earlier: dict[Whose, list[Reading]] = {person: [] for person in people}
     for stored in await engine_inbox.earlier(tx, work.claimed, window_s=REPEATS_S):
         earlier.setdefault(Whose(stored.patient_id, None), []).append(stored.reading())
@@ -116,7 +126,26 @@ async def gather_stage(tx: Transaction, work: Work) -> Work:
         for person in people
         if person in concerns
     ]
-    return replace(work, cases=tuple(cases))
+    return replace(work, cases=tuple(part for case in cases for part in _by_device(case, devices)))
+
+
+def _by_device(case: Case, devices: Mapping[str, str | None]) -> list[Case]:
+    """Divide what belongs to nobody into one case a device; a person's values stay together."""
+    if case.plan is not None:
+        return [case]
+    return [
+        replace(
+            case,
+            device=device,
+            samples=tuple(r for r in case.samples if devices[r.uid] == device),
+            episodes={
+                lineage.removesuffix(f"/{device}"): episode
+                for lineage, episode in case.episodes.items()
+                if lineage.endswith(f"/{device}")
+            },
+        )
+        for device in dict.fromkeys(devices[reading.uid] for reading in case.samples)
+    ]
 
 
 async def concerns_of(tx: Transaction, claimed: Sequence[Waiting]) -> dict[Whose, Concern]:
@@ -145,30 +174,32 @@ async def judge_stage(tx: Transaction, work: Work) -> Work:
     verdicts = []
     for case in work.cases:
         state = State(case.subject, case.episodes, case.earlier)
-        _, decisions = evaluate(case.rules, case.samples, state, work.now)
-        verdicts += [Verdict(case, decision) for decision in decisions]
+        _, decided = evaluate(case.rules, case.samples, state, work.now)
+        verdicts += [Verdict(case, decision) for decision in decided]
     return replace(work, verdicts=tuple(verdicts))
 
 
 async def act_stage(tx: Transaction, work: Work) -> Work:
     """Open alerts; then extend, raise and recover, together for each alert."""
-    changes: dict[UUID, list[Decision]] = {}
+    changes: dict[UUID, tuple[Case, list[Decision]]] = {}
     for case, decision in ((v.case, v.decision) for v in work.verdicts):
         if decision.decided is Decided.FIRE:
-            lineage = decision.rule.rule
+            lineage = case.lineage(decision.rule.rule)
             await alerts.fire(tx, NewAlert(case.concern, lineage, decision, case.origins))
         elif decision.decided not in SILENT:
             assert decision.alert_id is not None, "what is changed has an id"
-            changes.setdefault(decision.alert_id, []).append(decision)
-    for alert_id, decisions in changes.items():
-        await alerts.change(tx, alert_id, decisions)
+            changes.setdefault(decision.alert_id, (case, []))[1].append(decision)
+    for alert_id, (case, made) in changes.items():
+        await alerts.change(tx, alert_id, made, case.origins)
     return work
 
 
 async def record_stage(tx: Transaction, work: Work) -> Work:
     """Write every decision with its reason, also those that alert nobody."""
-    rows = [(v.case.concern, v.decision.rule.rule, v.decision) for v in work.verdicts]
-    await alerts.record(tx, rows)
+    rows = [
+        (v.case.concern, v.case.lineage(v.decision.rule.rule), v.decision) for v in work.verdicts
+    ]
+    await decisions.record(tx, rows)
     return work
 
 

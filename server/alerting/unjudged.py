@@ -17,7 +17,7 @@ from alerts.plan import unassigned_rules
 from alerts.rules import Threshold
 from alerts.unjudged import NOT_JUDGED, NOT_READ, not_judged, not_read
 from server.alerting.stages import concerns_of
-from server.store import alerts, engine_inbox, limits
+from server.store import alerts, decisions, engine_inbox, limits
 from server.store.alerts import Concern, NewAlert
 from server.store.database import Transaction, savepoint
 from server.store.engine_inbox import Waiting, Whose
@@ -115,5 +115,5 @@ async def _act(tx: Transaction, concern: Concern, decision: Decision) -> None:
     else:
         assert decision.alert_id is not None, "what is extended has an id"
         await alerts.change(tx, decision.alert_id, [decision])
-    await alerts.record(tx, [(concern, lineage, decision)])
+    await decisions.record(tx, [(concern, lineage, decision)])
     await alerts.tell(tx, [concern.unit_id])

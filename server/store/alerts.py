@@ -1,4 +1,4 @@
-"""Alerts, their evidence and their events; and every decision of the rules, with its reason.
+"""Alerts, their evidence and their events.
 
 Rules of this file: an alert's row is the fold of its events (``alerts.lifecycle``), written again
 after each; the text and the inputs as fired stand in the events for ever; the same decision written
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,7 @@ class _EpisodeRow:
     handling: str
     condition: str
     measured_at: datetime
+    is_late: bool
     pinned: str | None
     uids: list[UUID]
     component_ids: list[int]
@@ -82,6 +84,7 @@ class _EpisodeRow:
             cited=frozenset((uid.hex, component) for uid, component in keys),
             last_evidence_at=self.measured_at,
             pinned=_pinned(self.pinned),
+            is_late=self.is_late,
         )
 
 
@@ -160,10 +163,16 @@ async def fire(tx: Transaction, new: NewAlert) -> bool:
     return True
 
 
-async def change(tx: Transaction, alert_id: UUID, decisions: Sequence[Decision]) -> AlertState:
+async def change(
+    tx: Transaction,
+    alert_id: UUID,
+    decisions: Sequence[Decision],
+    origins: Mapping[int, Mapping[str, str]] = MappingProxyType({}),
+) -> AlertState:
     """Extend, raise or recover an alert by decisions in their order; return its state.
 
-    Recovery closes nothing. A week's backlog is one call: its evidence is written together.
+    Recovery closes nothing. What raises keeps its rule and inputs as they then were, like what
+    opens. A week's backlog is one call: its evidence is written together.
     """
     state = await _state(tx, alert_id)
     severity, newest = state.severity, state.measured_at
@@ -173,10 +182,11 @@ async def change(tx: Transaction, alert_id: UUID, decisions: Sequence[Decision])
             events.append(Event(decision.decided_at, Happened.RECOVERED))
             continue
         newest = max((newest, *(r.measured_at for r in decision.evidence)))
-        happened = Happened.EXTENDED
-        if decision.severity.rank > severity.rank:
+        happened, detail = Happened.EXTENDED, _detail(decision, newest)
+        if decision.raises or decision.severity.rank > severity.rank:
             happened, severity = Happened.RAISED, decision.severity
-        events.append(Event(decision.decided_at, happened, None, _detail(decision, newest)))
+            detail = _raising(detail, decision, origins)
+        events.append(Event(decision.decided_at, happened, None, detail))
         await _cite(tx, alert_id, decision.evidence, decision.decided_at)
     return await append(tx, alert_id, events)
 
@@ -245,30 +255,6 @@ async def name_of(tx: Transaction, staff_id: int | None) -> str | None:
     return None if row is None else str(row[0])
 
 
-async def record(tx: Transaction, decisions: Sequence[tuple[Concern, str, Decision]]) -> None:
-    """Write every decision with its reason, whether or not anybody was alerted."""
-    rows: list[dict[str, Any]] = [
-        {
-            "at": decision.decided_at,
-            "patient": concern.patient_id,
-            "gateway": concern.gateway_id,
-            "rule": rule,
-            "version": decision.version,
-            "decided": decision.decided.value,
-            "reason": decision.reason.value,
-            "severity": decision.severity.value,
-            "alert": decision.alert_id,
-            "uids": sorted({reading.uid for reading in decision.evidence}),
-            "sv": decision.text.sv,
-            "en": decision.text.en,
-        }
-        for concern, rule, decision in decisions
-    ]
-    if rows:
-        async with tx.cursor() as cursor:
-            await cursor.executemany(_RECORD, rows)
-
-
 async def tell(tx: Transaction, unit_ids: Iterable[int]) -> None:
     """Wake whoever shows these units' lists, when the transaction commits."""
     for unit_id in sorted(set(unit_ids)):
@@ -302,6 +288,17 @@ def _detail(decision: Decision, measured_at: datetime) -> Detail:
         text=decision.text,
         measured_at=measured_at,
         is_late=decision.is_late,
+    )
+
+
+def _raising(
+    detail: Detail, decision: Decision, origins: Mapping[int, Mapping[str, str]]
+) -> Detail:
+    return msgspec.structs.replace(
+        detail,
+        why=decision.rule.why,
+        rule_version=decision.version,
+        inputs=msgspec.json.decode(inputs_of(decision, origins)),
     )
 
 
@@ -342,7 +339,7 @@ _EPISODES = """
 WITH newest AS (
     SELECT DISTINCT ON (patient_id, CASE WHEN patient_id IS NULL THEN gateway_id END, rule)
            id, patient_id, gateway_id, rule, severity, handling, condition, measured_at,
-           inputs ->> 'rule' AS pinned
+           inputs ->> 'rule' AS pinned, inputs ->> 'is_late' AS fired_late
     FROM alert
     WHERE (patient_id = ANY(%(patients)s::int[])
        OR (patient_id IS NULL AND gateway_id = ANY(%(gateways)s::int[])))
@@ -350,8 +347,15 @@ WITH newest AS (
     ORDER BY patient_id, CASE WHEN patient_id IS NULL THEN gateway_id END, rule,
              handling = 'closed', opened_at DESC, id
 )
-SELECT n.*, e.uids, e.component_ids
+SELECT n.id, n.patient_id, n.gateway_id, n.rule, n.severity, n.handling, n.condition,
+       n.measured_at, n.pinned, e.uids, e.component_ids,
+       coalesce(CASE WHEN risen.detail IS NULL THEN n.fired_late
+                     ELSE risen.detail ->> 'is_late' END, 'false')::boolean AS is_late
 FROM newest n
+LEFT JOIN LATERAL (
+    SELECT detail FROM alert_event WHERE alert_id = n.id AND event = 'raised'
+    ORDER BY id DESC LIMIT 1
+) risen ON true
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(uid ORDER BY uid, component_id), '{}') AS uids,
            coalesce(array_agg(component_id ORDER BY uid, component_id), '{}') AS component_ids
@@ -373,11 +377,4 @@ SET severity = %(severity)s, handling = %(handling)s, condition = %(condition)s,
     measured_at = %(measured_at)s, owner_id = %(owner)s, closed_at = %(closed_at)s,
     outcome = %(outcome)s, text_sv = %(sv)s, text_en = %(en)s, version = %(version)s
 WHERE id = %(id)s
-"""
-
-_RECORD = """
-INSERT INTO decision (decided_at, patient_id, gateway_id, rule, rule_version, decided, reason,
-                      severity, alert_id, uids, text_sv, text_en)
-VALUES (%(at)s, %(patient)s, %(gateway)s, %(rule)s, %(version)s, %(decided)s, %(reason)s,
-        %(severity)s, %(alert)s, %(uids)s::uuid[], %(sv)s, %(en)s)
 """

@@ -72,7 +72,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
-    """A reading and the measurement it belongs to."""
+    """A reading and the measurement it belongs to; ``device`` by name, where it was asked for."""
 
     uid: UUID
     component_id: int
@@ -81,6 +81,7 @@ class StoredReading:
     received_seq: int
     flags: list[str]
     patient_id: int | None
+    device: str | None = None
 
     def reading(self) -> Reading:
         """Return what the rules read."""
@@ -212,9 +213,11 @@ SELECT count(*) FROM (
 """
 
 _READINGS = """
-SELECT o.uid, o.component_id, o.value, o.measured_at, m.received_seq, m.flags, m.patient_id
+SELECT o.uid, o.component_id, o.value, o.measured_at, m.received_seq, m.flags, m.patient_id,
+       d.name AS device
 FROM observation o
 JOIN measurement m ON m.uid = o.uid AND m.measured_at = o.measured_at
+LEFT JOIN device d ON d.id = m.device_id
 WHERE o.uid = ANY(%(uids)s::uuid[]) AND o.value IS NOT NULL
 """
 

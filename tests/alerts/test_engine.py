@@ -259,6 +259,61 @@ def test_a_rule_with_red_alone_recovers_from_its_red_limit() -> None:
     assert said(between) == [("unassigned.spo2.target", "clear", "returned", "red")]
 
 
+DAY = 24 * 60
+
+
+def test_a_fresh_red_never_hides_behind_a_late_one() -> None:
+    state, late = decide(pressure(227, 90), 26 * 60)
+    state, fresh = decide(pressure(231, 90, 26 * 60, seq=2), 26 * 60, state=state)
+    _, more = decide(pressure(229, 90, 26 * 60 + 5, seq=3), 26 * 60 + 5, state=state)
+    assert said(late + fresh + more) == [
+        ("bp.high", *FIRE_RED),
+        ("bp.high", "extend", "fresh", "red"),
+        ("bp.high", "extend", "more_evidence", "red"),
+    ]
+    assert fresh[0].alert_id == late[0].alert_id
+    assert fresh[0].text.sv == "Blodtryck över gräns: övertryck 231 mmHg (gräns 220 mmHg)."
+    assert (late[0].is_late, fresh[0].is_late) == (True, False)
+
+
+def test_a_late_red_and_a_fresh_one_in_the_same_round() -> None:
+    both = [*pressure(227, 90), *pressure(231, 90, 26 * 60, seq=2)]
+    assert said(decide(both, 26 * 60)[1]) == [
+        ("bp.high", *FIRE_RED),
+        ("bp.high", "extend", "fresh", "red"),
+    ]
+
+
+def test_a_fresh_yellow_lifts_a_late_yellow_and_leaves_a_late_red_late() -> None:
+    state, _ = decide(pressure(165, 90), 26 * 60)
+    _, fresh = decide(pressure(166, 90, 26 * 60, seq=2), 26 * 60, state=state)
+    assert said(fresh) == [("bp.high", "extend", "fresh", "yellow")]
+    state, _ = decide(pressure(227, 90), 26 * 60)
+    state, yellow = decide(pressure(166, 90, 26 * 60, seq=2), 26 * 60, state=state)
+    _, red = decide(pressure(227, 90, 27 * 60, seq=3), 27 * 60, state=state)
+    assert said(yellow + red) == [
+        ("bp.high", "extend", "more_evidence", "red"),
+        ("bp.high", "extend", "fresh", "red"),
+    ]
+
+
+def test_a_late_red_that_raises_a_fresh_yellow_is_itself_raised_by_a_fresh_red() -> None:
+    state, _ = decide(pressure(165, 90, 2 * DAY), 2 * DAY)
+    state, late = decide(pressure(227, 90, seq=2), 2 * DAY, state=state)
+    _, fresh = decide(pressure(228, 90, 2 * DAY, seq=3), 2 * DAY, state=state)
+    assert said(late + fresh) == [
+        ("bp.high", "extend", "raised", "red"),
+        ("bp.high", "extend", "fresh", "red"),
+    ]
+
+
+def test_a_red_that_had_returned_stands_anew_when_red_comes_back() -> None:
+    state, _ = decide(pressure(227, 90))
+    state, _ = decide(pressure(130, 80, 60, seq=2), 60, state=state)
+    _, again = decide(pressure(226, 90, 120, seq=3), 120, state=state)
+    assert said(again) == [("bp.high", "extend", "fresh", "red")]
+
+
 def test_technical_rules_are_judged_elsewhere() -> None:
     assert decide([reading(201, 88)], rules=(GATEWAY_SILENT,))[1] == ()
 

@@ -90,6 +90,34 @@ def test_taking_bears_new_evidence_and_closing_does_not() -> None:
     assert refused(close(state, by(KERSTIN, seen), Outcome.VISIT)) == (Refused.CHANGED, None)
 
 
+RAISED = Event(
+    at(5),
+    Happened.RAISED,
+    None,
+    Detail(severity=Severity.YELLOW, text=Text("Nytt", "New"), measured_at=at(5)),
+)
+
+
+def test_what_is_raised_comes_back_to_everybody_and_keeps_its_owner() -> None:
+    taken = [FIRED, Event(at(1), Happened.TAKEN, KERSTIN)]
+    seen, state = fold(taken), fold([*taken, RAISED])
+    assert (state.handling, state.owner_id, state.text.sv) == (Handling.OPEN, KERSTIN, "Nytt")
+    assert state.needs_attention
+    assert refused(close(state, by(KERSTIN, seen), Outcome.VISIT)) == (Refused.CHANGED, KERSTIN)
+    assert refused(close(state, by(MATS, state), Outcome.VISIT)) == (Refused.HELD, KERSTIN)
+    own = fold([*taken, RAISED, done(take(state, by(KERSTIN, seen)))])
+    assert (own.handling, own.owner_id) == (Handling.ACKNOWLEDGED, KERSTIN)
+    assert not own.needs_attention
+
+
+def test_a_colleague_who_has_seen_it_may_take_what_was_raised() -> None:
+    taken = [FIRED, Event(at(1), Happened.TAKEN, KERSTIN)]
+    seen, state = fold(taken), fold([*taken, RAISED])
+    assert refused(take(state, by(MATS, seen))) == (Refused.CHANGED, KERSTIN)
+    over = fold([*taken, RAISED, done(take(state, by(MATS, state)))])
+    assert (over.handling, over.owner_id) == (Handling.ACKNOWLEDGED, MATS)
+
+
 def test_taking_after_a_close_changes_nothing() -> None:
     state = fold([FIRED])
     shut = fold([FIRED, done(close(state, by(MATS, state), Outcome.DUPLICATE, " Se ovan "))])
@@ -207,6 +235,14 @@ class Life(RuleBasedStateMachine):
         self.events.append(Event(at(self.minute), Happened.EXTENDED, None, detail))
         assert self.state.severity.rank == max(before.rank, severity.rank)
 
+    @precondition(lambda self: self.state.handling is not Handling.CLOSED)
+    @rule(severity=st.sampled_from([Severity.YELLOW, Severity.RED]))
+    def something_raises(self, severity: Severity) -> None:
+        owner = self.state.owner_id
+        detail = Detail(severity=severity, text=TEXT, measured_at=at(self.minute))
+        self.events.append(Event(at(self.minute), Happened.RAISED, None, detail))
+        assert (self.state.handling, self.state.owner_id) == (Handling.OPEN, owner)
+
     @rule()
     def values_return(self) -> None:
         handling = self.state.handling
@@ -219,7 +255,8 @@ class Life(RuleBasedStateMachine):
         answer = take(before, self._by(staff, behind))
         self._keep(answer)
         free = before.handling is Handling.OPEN
-        assert isinstance(answer, Event) == free
+        from_another = before.owner_id not in (None, staff)
+        assert isinstance(answer, Event) == (free and not (from_another and behind))
 
     @rule(staff=st.integers(1, 3), behind=st.integers(0, 2))
     def somebody_releases(self, staff: int, behind: int) -> None:
@@ -254,8 +291,9 @@ class Life(RuleBasedStateMachine):
     def taken_means_an_owner(self) -> None:
         if self.state.handling in (Handling.ACKNOWLEDGED, Handling.IN_PROGRESS):
             assert self.state.owner_id is not None
-        if self.state.handling is Handling.OPEN:
-            assert self.state.owner_id is None
+        if self.state.handling is Handling.OPEN and self.state.owner_id is not None:
+            assert self.state.needs_attention
+            assert any(e.happened is Happened.RAISED for e in self.events)
 
 
 TestLife = Life.TestCase

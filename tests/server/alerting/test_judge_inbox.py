@@ -16,7 +16,7 @@ from alerts.lifecycle import fold
 from alerts.limits import Guardrail, Override
 from alerts.plan import SPO2
 from server.alerting.judge import judge_inbox, re_evaluate
-from server.store import alerts, bindings, limits
+from server.store import alert_commands, alerts, bindings, limits
 from server.store.database import Database
 from tests.server.alerting.fix_engine import arrive, engine, judge, minutes, saturation
 from tests.server.homes import NOON, Home, pressure, rows, settle
@@ -121,7 +121,7 @@ async def test_a_week_s_backlog_is_one_alert(
     database: Database, home: Home, database_url: str
 ) -> None:
     week = [
-        pressure(day, at=NOON - timedelta(days=8 - day), systolic=170.0 + day)
+        pressure(day, at=NOON - timedelta(days=9 - day), systolic=170.0 + day)
         for day in range(1, 8)
     ]
     await arrive(database, home, *week, stored_at=NOON)
@@ -284,7 +284,7 @@ async def test_a_red_value_of_an_unbound_device_alerts_the_gateway_s_unit(
         database_url, "SELECT patient_id, gateway_id, unit_id, rule, severity, text_sv FROM alert"
     )
     assert (patient, gateway, unit) == (None, home.gateway, home.unit)
-    assert (rule, severity) == ("unassigned.spo2.target", "red")
+    assert (rule, severity) == (f"unassigned.spo2.target/{spare}", "red")
     assert text.startswith("Rött värde från okopplad apparat. ")
     async with database.transaction() as tx:
         device = await bindings.register_device(tx, spare)
@@ -295,6 +295,83 @@ async def test_a_red_value_of_an_unbound_device_alerts_the_gateway_s_unit(
     assert rows(
         database_url, "SELECT patient_id, rule, severity FROM alert WHERE patient_id IS NOT NULL"
     ) == [(home.neighbour, "spo2.target", "red")]
+
+
+async def test_two_unbound_devices_are_two_alerts_and_fresh_is_not_hidden_by_late(
+    database: Database, home: Home, database_url: str
+) -> None:
+    one, other = "ble-00aabbccddee", "ble-00aabbccddef"
+    old = NOON - timedelta(hours=26)
+    await arrive(database, home, saturation(1, 88.0, old, dev=one), stored_at=NOON)
+    await judge(database)
+    await arrive(database, home, saturation(2, 85.0, dev=other), saturation(3, 84.0, dev=one))
+    await judge(database)
+    found = rows(
+        database_url,
+        """SELECT a.rule, a.text_sv, count(e.uid) FROM alert a
+           JOIN alert_evidence e ON e.alert_id = a.id GROUP BY a.id ORDER BY a.rule""",
+    )
+    assert [(rule, cited) for rule, _, cited in found] == [
+        (f"unassigned.spo2.target/{one}", 2),
+        (f"unassigned.spo2.target/{other}", 1),
+    ]
+    assert "Sen mätning" not in found[0][1]
+    assert "84 %" in found[0][1]
+
+
+async def _late_red_taken(database: Database, home: Home, url: str) -> UUID:
+    old = NOON - timedelta(hours=26)
+    await arrive(database, home, pressure(1, at=old, systolic=227.0), stored_at=NOON)
+    await judge(database)
+    ((alert_id,),) = rows(url, "SELECT id FROM alert")
+    async with database.transaction() as tx:
+        await alert_commands.take(
+            tx, alert_id, staff_id=home.staff, expected_version=1, at=minutes(1)
+        )
+    assert isinstance(alert_id, UUID)
+    return alert_id
+
+
+async def test_a_fresh_red_stands_in_the_alert_that_a_late_red_had_opened(
+    database: Database, home: Home, database_url: str
+) -> None:
+    alert_id = await _late_red_taken(database, home, database_url)
+    async with aclosing(database.notifications("hemma_alert")) as notes:
+        assert await anext(notes) == ""
+        await arrive(database, home, pressure(2, at=minutes(5), systolic=231.0))
+        await judge(database, minutes(5))
+        assert await asyncio.wait_for(anext(notes), 5) == str(home.unit)
+    ((same, text, at, handling, owner),) = rows(
+        database_url, "SELECT id, text_sv, measured_at, handling, owner_id FROM alert"
+    )
+    assert (same, at, handling, owner) == (alert_id, minutes(5), "open", home.staff)
+    assert text == "Blodtryck över gräns: övertryck 231 mmHg (gräns 220 mmHg)."
+    fired, raised = rows(
+        database_url,
+        """SELECT event, detail ->> 'text', detail ->> 'reason', detail -> 'why',
+                  detail -> 'rule_version', detail -> 'inputs' ->> 'is_late'
+           FROM alert_event WHERE event <> 'taken' ORDER BY id""",
+    )
+    assert "227" in fired[1]
+    assert (raised[0], raised[2], raised[5]) == ("raised", "fresh", "false")
+    assert "231" in raised[1]
+    assert raised[3].startswith("Förslag")
+    assert raised[4] == rows(database_url, "SELECT rule_version FROM alert")[0][0]
+
+
+async def test_it_is_raised_once_and_what_comes_after_is_more_evidence(
+    database: Database, home: Home, database_url: str
+) -> None:
+    await _late_red_taken(database, home, database_url)
+    for seq, systolic in enumerate([231.0, 233.0], start=2):
+        await arrive(database, home, pressure(seq, at=minutes(seq), systolic=systolic))
+        await judge(database, minutes(seq))
+    assert rows(database_url, "SELECT event FROM alert_event ORDER BY id") == [
+        ("fired",),
+        ("taken",),
+        ("raised",),
+        ("extended",),
+    ]
 
 
 async def test_the_unit_is_told_at_commit(

@@ -207,7 +207,7 @@ async def test_a_value_of_an_unbound_device_that_could_not_be_judged_is_looked_a
     change(
         database_url,
         """INSERT INTO alert_event (alert_id, event)
-           SELECT id, 'fired' FROM alert WHERE rule = 'unassigned.spo2.target'""",
+           SELECT id, 'fired' FROM alert WHERE rule LIKE 'unassigned.spo2.target/%%'""",
     )
     await arrive(database, damaged, saturation(3, 87.0, minutes(6), dev=spare))
     await judge(database, minutes(6))
