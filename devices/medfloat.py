@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from devices.measurement import Absent
 
@@ -47,6 +48,8 @@ _SPECIALS = {form: form.specials() for form in (_SFLOAT, _FLOAT)}
 _WORDS = {form: {why: word for word, why in _SPECIALS[form].items()} for form in _SPECIALS}
 
 
+# Pure, with 65,536 answers at most: most of the time of reading a value went into this.
+@lru_cache(maxsize=1 << 16)
 def decode_sfloat(word: int) -> Number:
     """Return the number in a 16-bit SFLOAT word, or why there is none."""
     return _decode(word, _SFLOAT)

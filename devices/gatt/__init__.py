@@ -146,9 +146,9 @@ def decode(uuid: str, raw: bytes) -> Decoded:
     Raises DecodeError, and nothing else, where the characteristic is not known or the bytes are not
     what it prescribes.
     """
-    name = short_uuid(uuid)
-    decoder = CHARACTERISTICS.get(name)
+    # The form that travels is the key, so it needs no parsing.
+    decoder = CHARACTERISTICS.get(uuid) or CHARACTERISTICS.get(short_uuid(uuid))
     if decoder is None:
-        raise DecodeError("unknown_characteristic", name)
+        raise DecodeError("unknown_characteristic", short_uuid(uuid))
     decoded = decoder(raw)
     return Reading((decoded,)) if isinstance(decoded, Measurement) else decoded

@@ -19,6 +19,8 @@ from devices.medfloat import encode_sfloat
 
 CHARACTERISTIC = "2A35"
 _KIND = KINDS["blood_pressure"]
+_PRESSURES = tuple(_KIND.named(name) for name in ("systolic", "diastolic", "mean"))
+_PULSE_RATE = _KIND.named("pulse")
 _KILOPASCAL, _TIME, _PULSE, _USER, _STATUS = (1 << bit for bit in range(5))
 
 MOVEMENT = 1 << 0
@@ -63,8 +65,7 @@ def decode(raw: bytes) -> Measurement:
     reader = Reader(raw)
     flags = reader.flags(known=0b11111)
     unit = KILOPASCAL if flags & _KILOPASCAL else None
-    names = ("systolic", "diastolic", "mean")
-    samples = [sample(_KIND.named(name), reader.sfloat(name), unit) for name in names]
+    samples = [sample(part, reader.sfloat(part.name), unit) for part in _PRESSURES]
     notes: list[str] = []
     if all(pressure.value is None for pressure in samples):
         notes.append("measurement_failed")
@@ -73,7 +74,7 @@ def decode(raw: bytes) -> Measurement:
         time, doubts = date_time.take_stamp(reader)
         notes += doubts
     if flags & _PULSE:
-        samples.append(sample(_KIND.named("pulse"), reader.sfloat("pulse")))
+        samples.append(sample(_PULSE_RATE, reader.sfloat("pulse")))
     user = reader.unsigned(1, "user") if flags & _USER else None
     if flags & _STATUS:
         notes += status_notes(reader.unsigned(2, "status"))

@@ -43,8 +43,8 @@ def encode(time: datetime | None) -> bytes:
 
 def take(reader: Reader) -> datetime | None:
     """Take a Date Time off ``reader``: None where unknown, DecodeError where impossible."""
-    year = reader.unsigned(2, "year")
-    month, day, hour, minute, second = reader.take(LENGTH - 2, "date and time")
+    low, high, month, day, hour, minute, second = reader.take(LENGTH, "date and time")
+    year = low | high << 8
     if not (year and month and day):
         return None
     try:

@@ -46,6 +46,8 @@ class Fields:
 class Reader:
     """Takes little-endian fields off the front of one value; DecodeError where they do not fit."""
 
+    __slots__ = ("_at", "_raw")
+
     def __init__(self, raw: bytes) -> None:
         if len(raw) > ATTRIBUTE_MAX_BYTES:
             raise DecodeError("too_long", f"{len(raw)} bytes; at most {ATTRIBUTE_MAX_BYTES}")
@@ -54,19 +56,22 @@ class Reader:
 
     def take(self, count: int, what: str) -> bytes:
         """Return the next ``count`` bytes, which are called ``what`` if they are not there."""
-        end = self._at + count
+        at = self._at
+        end = at + count
         if end > len(self._raw):
-            raise DecodeError(
-                "truncated",
-                f"{what} needs {count} bytes from byte {self._at}, the value has {len(self._raw)}",
-            )
-        taken = self._raw[self._at : end]
+            raise self._truncated(count, what)
         self._at = end
-        return taken
+        return self._raw[at:end]
 
     def unsigned(self, count: int, what: str) -> int:
         """Return the next ``count`` bytes as an unsigned number."""
-        return int.from_bytes(self.take(count, what), "little")
+        # As take, written out, like sfloat below: every field of every value passes here.
+        at = self._at
+        end = at + count
+        if end > len(self._raw):
+            raise self._truncated(count, what)
+        self._at = end
+        return int.from_bytes(self._raw[at:end], "little")
 
     def signed(self, count: int, what: str) -> int:
         """Return the next ``count`` bytes as a number in two's complement."""
@@ -74,7 +79,12 @@ class Reader:
 
     def sfloat(self, what: str) -> Number:
         """Return the next 16-bit medical float."""
-        return decode_sfloat(self.unsigned(2, what))
+        at = self._at
+        end = at + 2
+        if end > len(self._raw):
+            raise self._truncated(2, what)
+        self._at = end
+        return decode_sfloat(self._raw[at] | self._raw[at + 1] << 8)
 
     def float32(self, what: str) -> Number:
         """Return the next 32-bit medical float."""
@@ -99,8 +109,14 @@ class Reader:
 
     def end(self) -> None:
         """Check that nothing is left."""
-        if self.left:
+        if self._at != len(self._raw):
             raise DecodeError("trailing_bytes", f"{self.left} after the last field")
+
+    def _truncated(self, count: int, what: str) -> DecodeError:
+        return DecodeError(
+            "truncated",
+            f"{what} needs {count} bytes from byte {self._at}, the value has {len(self._raw)}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +201,13 @@ def bit_names(
     word: int, names: Mapping[int, str], unknown: str = "unknown_status"
 ) -> Iterable[str]:
     """Yield the names of the bits set in ``word``; ``unknown`` for any without one."""
+    if not word:
+        return
     for bit, name in names.items():
         if word >> bit & 1:
             yield name
-    if word & ~sum(1 << bit for bit in names):
+            word &= ~(1 << bit)
+    if word:
         yield unknown
 
 
