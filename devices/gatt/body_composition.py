@@ -78,8 +78,9 @@ def decode(raw: bytes) -> Reading:
     samples += _take_parts(reader, flags)
     weight = _take_weight(reader, flags)
     reader.end()
+    context = user_context(user)
     if flags & _MULTIPLE_PACKETS:
-        notes.append("multiple_packets")
+        context["multiple_packets"] = "yes"
     parts = [(_COMPOSITION.name, samples, tuple(notes))]
     if weight:
         # A body fat that could not be measured takes nothing from the weight.
@@ -94,7 +95,7 @@ def decode(raw: bytes) -> Reading:
                 raw,
                 device_time=time,
                 flags=said,
-                context=user_context(user),
+                context=context,
             )
             for kind, found, said in parts
         )

@@ -96,7 +96,7 @@ def decode(raw: bytes) -> Measurement:
     status = reader.unsigned(2, "sensor status annunciation") if flags & _STATUS else 0
     notes += bit_names(status, STATUS)
     if flags & _CONTEXT:
-        notes.append("context_follows")
+        context["context_follows"] = "yes"
     reader.end()
     concentration = beyond_range(
         concentration, is_high=bool(status & RESULT_TOO_HIGH), is_low=bool(status & RESULT_TOO_LOW)

@@ -43,12 +43,12 @@ def test_a_value_of_a_test_suite() -> None:
         "device_battery_low",
         "sample_size_insufficient",
         "temperature_too_low",
-        "context_follows",
     )
     assert value.context == {
         "time_offset_min": -5,
         "sample_type": "capillary_plasma",
         "sample_location": "finger",
+        "context_follows": "yes",
     }
 
 

@@ -47,8 +47,8 @@ def test_everything_metric() -> None:
     ]
     for one in (composition, weight):
         assert one.device_time == datetime.fromisoformat("2026-11-22T07:12:00")
-        assert one.context == {"user_index": 1}
-        assert one.flags == ("multiple_packets",)
+        assert one.context == {"user_index": 1, "multiple_packets": "yes"}
+        assert one.flags == ()
 
 
 def test_imperial() -> None:
