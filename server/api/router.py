@@ -119,7 +119,9 @@ def _alert_routes(router: APIRouter, gate: Gate) -> None:
             rows = await worklist.open_alerts(visit.tx, visit.reach, limit=limit, offset=offset)
             total = await worklist.count_open(visit.tx, visit.reach)
             await visit.log(Action.LIST)
-            items = [Alert.of(row) for row in rows]
+            ids = [row.id for row in rows]
+            evidence = await worklist.evidence_of(visit.tx, visit.reach, ids)
+            items = [Alert.of(row, evidence[row.id]) for row in rows]
             return Listed(items=items, total=total, limit=limit, offset=offset)
 
     @router.get("/alerts/{alert_id}", tags=["alerts"])
@@ -140,7 +142,9 @@ def _alert_routes(router: APIRouter, gate: Gate) -> None:
                 raise HTTPException(422, f"outcome: one of {', '.join(Outcome)}")
             if act is Act.NOTE and not wanted.note:
                 raise HTTPException(422, "note: empty")
-            return Alert.of(await acts.perform(visit, alert_id, wanted))
+            row = await acts.perform(visit, alert_id, wanted)
+            evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id])
+            return Alert.of(row, evidence[row.id])
 
 
 def _patient_routes(router: APIRouter, gate: Gate) -> None:

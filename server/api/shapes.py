@@ -5,6 +5,7 @@ Times are UTC; codes are the catalogue's, words are pages' own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -16,7 +17,8 @@ from server.auth.sessions import Identity
 from server.store.bound_devices import BoundDevice
 from server.store.patients import Patient, handle_of
 from server.store.series import ValueRow
-from server.store.worklist import AlertRow, EvidenceRow
+from server.store.cited import EvidenceRow, newest, worst
+from server.store.worklist import AlertRow
 
 _KIND_NAMES = {kind.number: kind.name for kind in KINDS.values()}
 T = TypeVar("T")
@@ -83,14 +85,19 @@ class Sample(BaseModel):
 
 
 class Evidence(Sample):
-    """One sample that an alert cites."""
+    """One sample that an alert cites; ``flags`` say what is doubted, such as ``implausible``."""
 
     uid: str
     measured_at: datetime
+    flags: list[str]
 
 
 class Alert(BaseModel):
     """One alert. ``version`` goes back with the command that acts on it.
+
+    ``text``, ``why`` and ``late`` are as it fired, or as it was last raised (``risen_at``). What it
+    has cited since stands in ``newest`` and, for each component, ``worst``. ``needs_attention``: it
+    was raised after ``owner`` took it.
 
     ``patient_name`` is None for a person with protected identity, who has a ``handle`` instead.
     """
@@ -114,11 +121,17 @@ class Alert(BaseModel):
     closed_at: datetime | None
     outcome: str | None
     version: int
-    evidence: list[Evidence] = []
+    late: bool
+    risen_at: datetime
+    needs_attention: bool
+    newest: list[Evidence]
+    worst: list[Evidence]
+    evidence: list[Evidence]
 
     @classmethod
-    def of(cls, row: AlertRow, evidence: list[EvidenceRow] | None = None) -> Alert:
-        """Return the alert as the interface shows it."""
+    def of(cls, row: AlertRow, evidence: Sequence[EvidenceRow]) -> Alert:
+        """Return the alert as the interface shows it, with all that it cites, oldest first."""
+        lowest_or_highest = worst(evidence, is_high=row.is_high)
         is_named = row.public_id is not None and not row.protected
         name = f"{row.given_name} {row.family_name}" if is_named else None
         return cls(
@@ -141,7 +154,12 @@ class Alert(BaseModel):
             closed_at=row.closed_at,
             outcome=row.outcome,
             version=row.version,
-            evidence=[_evidence(one) for one in evidence or []],
+            late=row.is_late,
+            risen_at=row.risen_at,
+            needs_attention=row.needs_attention,
+            newest=[_evidence(one) for one in newest(evidence)],
+            worst=[_evidence(one) for one in lowest_or_highest],
+            evidence=[_evidence(one) for one in evidence],
         )
 
 
@@ -275,4 +293,5 @@ def _evidence(row: EvidenceRow) -> Evidence:
         unit=component.unit,
         uid=row.uid.hex,
         measured_at=row.measured_at,
+        flags=row.flags,
     )

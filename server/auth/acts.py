@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from alerts.lifecycle import Refused
 from server.auth.errors import Conflicting, NotVisible
 from server.auth.gate import Visit
 from server.store import alert_commands, receipts, worklist
@@ -70,7 +71,8 @@ async def perform(visit: Visit, alert_id: UUID, wanted: Done) -> AlertRow:
     after = await find_alert(visit, alert_id)
     if isinstance(answer, Conflict):
         raise Conflicting(
-            holder=answer.holder_name,
+            # Who holds it is no reason when the page was behind: it may be the reader herself.
+            holder=None if answer.reason is Refused.CHANGED else answer.holder_name,
             since=after.closed_at or after.taken_at,
             is_closed=after.handling == "closed",
             patient_id=before.patient_id,

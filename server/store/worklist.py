@@ -12,6 +12,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from server.store.cited import EvidenceRow
 from server.store.database import Transaction
 from server.store.patients import VISIBLE_ALERT, VISIBLE_PATIENTS, Reach
 
@@ -25,7 +26,8 @@ class AlertRow:
     ``received_at`` is when its newest evidence was stored; None where no value is cited.
     ``taken_at`` is set while somebody has it. ``concerns`` names the people whose values come
     through the gateway of a technical alert, ``concerns_protected`` those of them with protected
-    identity. ``inputs`` is everything the decision was made from, as it fired.
+    identity. ``inputs`` is everything that was decided from when the alert was last raised, or
+    fired; ``text_sv``, ``why`` and ``is_late`` are of that moment, too. ``risen_at`` is when.
     """
 
     id: UUID
@@ -55,18 +57,25 @@ class AlertRow:
     why: str
     rule: str
     inputs: dict[str, Any]
+    is_late: bool
+    risen_at: datetime
     version: int
 
+    @property
+    def is_high(self) -> bool:
+        """Whether the rule looks at what is too high."""
+        return bool(self.inputs.get("rule", {}).get("direction") == "high")
 
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
-    """One sample that an alert cites."""
+    @property
+    def device(self) -> str | None:
+        """The device of an alert about an unassigned value; it is part of the lineage."""
+        lineage, _, name = self.rule.partition("/")
+        return name if name and lineage.startswith("unassigned.") else None
 
-    alert_id: UUID
-    uid: UUID
-    component_id: int
-    measured_at: datetime
-    value: float
+    @property
+    def needs_attention(self) -> bool:
+        """Whether it was raised after somebody took it, and nobody has taken it since."""
+        return self.handling == "open" and self.owner_id is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,14 @@ class EventRow:
     detail: dict[str, Any]
 
 
+# A raised alert stands by what raised it.
+_RISEN = """
+    LEFT JOIN LATERAL (
+        SELECT e.at, e.detail FROM alert_event e WHERE e.alert_id = a.id AND e.event = 'raised'
+        ORDER BY e.id DESC LIMIT 1
+    ) risen ON true
+"""
+
 _ALERT = f"""
     SELECT a.id, p.public_id, a.patient_id, p.protected,
            CASE WHEN NOT p.protected THEN p.given_name END AS given_name,
@@ -107,8 +124,12 @@ _ALERT = f"""
            near.handles AS concerns_protected,
            a.severity, a.handling, a.condition, a.opened_at, a.measured_at,
            arrived.at AS received_at, a.owner_id, t.display_name AS owner_name,
-           taken.at AS taken_at, a.closed_at, a.outcome, a.text_sv, a.text_en, a.why, a.rule,
-           a.inputs, a.version
+           taken.at AS taken_at, a.closed_at, a.outcome, a.text_sv, a.text_en, a.rule,
+           a.version, coalesce(risen.at, a.opened_at) AS risen_at,
+           coalesce(risen.detail ->> 'why', a.why) AS why,
+           coalesce(risen.detail -> 'inputs', a.inputs) AS inputs,
+           coalesce(CASE WHEN risen.at IS NULL THEN a.inputs ->> 'is_late'
+                         ELSE risen.detail ->> 'is_late' END, 'false')::boolean AS is_late
     FROM alert a
     LEFT JOIN patient p ON p.id = a.patient_id
     LEFT JOIN gateway g ON g.id = a.gateway_id
@@ -131,6 +152,7 @@ _ALERT = f"""
         WHERE e.alert_id = a.id AND e.event = 'taken' AND a.owner_id IS NOT NULL
         ORDER BY e.id DESC LIMIT 1
     ) taken ON true
+    {_RISEN}
 """
 
 _ORDER = """
@@ -191,7 +213,9 @@ async def evidence_of(
     """Return the samples that those alerts cite, oldest first, by alert."""
     async with tx.cursor(row_factory=class_row(EvidenceRow)) as cursor:
         await cursor.execute(
-            "SELECT e.alert_id, e.uid, e.component_id, e.measured_at, e.value FROM alert_evidence e"
+            "SELECT e.alert_id, e.uid, e.component_id, e.measured_at, e.value,"
+            " coalesce(m.flags, '{}') AS marks FROM alert_evidence e"
+            " LEFT JOIN measurement m ON m.uid = e.uid AND m.measured_at = e.measured_at"
             f" JOIN alert a ON a.id = e.alert_id AND {VISIBLE_ALERT}"
             " WHERE e.alert_id = ANY(%(ids)s) ORDER BY e.measured_at, e.component_id",
             {"ids": alert_ids} | reach.bind(),
@@ -206,12 +230,14 @@ async def evidence_of(
 async def own_limits_of(
     tx: Transaction, reach: Reach, alert_ids: list[UUID]
 ) -> dict[UUID, dict[int, OwnLimitRow]]:
-    """Return the person's own limits as each alert fired, by alert and component."""
+    """Return the person's own limits as each alert fired or was raised, by alert and component."""
     async with tx.cursor(row_factory=class_row(OwnLimitRow)) as cursor:
         await cursor.execute(
             "SELECT a.id AS alert_id, l.component_id, l.red_low, l.yellow_low, l.yellow_high,"
-            " l.red_high, l.set_by, l.reason, lower(l.valid) AS since FROM alert a"
-            " JOIN patient_limit l ON l.patient_id = a.patient_id AND l.valid @> a.opened_at"
+            " l.red_high, l.set_by, l.reason, lower(l.valid) AS since"
+            f" FROM alert a {_RISEN}"
+            " JOIN patient_limit l ON l.patient_id = a.patient_id"
+            " AND l.valid @> coalesce(risen.at, a.opened_at)"
             f" WHERE a.id = ANY(%(ids)s) AND {VISIBLE_ALERT} ORDER BY l.id",
             {"ids": alert_ids} | reach.bind(),
         )

@@ -96,15 +96,24 @@ class Ward:
         return await self.receive("blood_pressure", numbers, at=at)
 
     async def receive(
-        self, kind_name: str, numbers: Mapping[str, float], *, at: datetime, tq: Tq = "device"
+        self,
+        kind_name: str,
+        numbers: Mapping[str, float],
+        *,
+        at: datetime,
+        tq: Tq = "device",
+        late: timedelta = timedelta(seconds=1),
+        dev: str = CUFF,
     ) -> str:
-        """Let any value come from the patient's one device and be judged; return the uid."""
+        """Let any value come from the patient's one device, or another, ``late`` after it was
+        measured, and be judged; return the uid.
+        """
         self.seq[0] += 1
         kind = KINDS[kind_name]
         item = Item(
             seq=self.seq[0],
             uid=hashlib.sha256(f"{at}{self.seq[0]}".encode()).hexdigest()[:32],
-            dev=CUFF,
+            dev=dev,
             model="UA-651BLE",
             kind=kind.name,
             samples=tuple(
@@ -120,9 +129,9 @@ class Ward:
         )
         received = ReceivedItem(item, self.gateway_id, GATEWAY, BOOT)
         async with self.database.transaction() as tx:
-            await keep(tx, [received], stored_at=at + timedelta(seconds=1))
+            await keep(tx, [received], stored_at=at + late)
         async with self.database.transaction() as tx:
-            await judge_inbox(tx, now=at + timedelta(seconds=1))
+            await judge_inbox(tx, now=at + late)
         return item.uid
 
     async def count(self, table: str) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from server.store.worklist import AlertRow, EvidenceRow
+from alerts.wording import rounded
+from devices.kinds import COMPONENTS
+from server.store.cited import EvidenceRow
+from server.store.worklist import AlertRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,14 @@ class Bounds:
             int(bound["component"]): {"red": bound.get("red"), "yellow": bound.get("yellow")}
             for bound in rule.get("bounds", ())
         }
-        return cls(levels, rule.get("direction") == "high")
+        return cls(levels, row.is_high)
 
     def passed(self, evidence: Iterable[EvidenceRow], severity: str) -> list[Passed]:
         """Return the cited samples that reach the level of that severity."""
         found = []
         for sample in evidence:
             level = self.levels.get(sample.component_id, {}).get(severity)
-            if level is not None and self._reaches(sample.value, level):
+            if level is not None and self._reaches(sample, level):
                 found.append(Passed(sample, level, self.is_high))
         return found
 
@@ -49,5 +52,15 @@ class Bounds:
             return default
         return "red" if self.passed([sample], "red") else "yellow"
 
-    def _reaches(self, value: float, level: float) -> bool:
-        return value >= level if self.is_high else value <= level
+    def reached(self, sample: EvidenceRow) -> tuple[Passed, str] | None:
+        """Return the most severe level that one sample reaches, and its severity."""
+        for severity in ("red", "yellow"):
+            for one in self.passed([sample], severity):
+                return one, severity
+        return None
+
+    def _reaches(self, sample: EvidenceRow, level: float) -> bool:
+        # As shown, so as the rules compare: 159.5 is shown as 160, and has reached 160.
+        decimals = COMPONENTS[sample.component_id].decimals
+        shown, limit = rounded(sample.value, decimals), rounded(level, decimals)
+        return shown >= limit if self.is_high else shown <= limit

@@ -8,9 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from server.auth.sessions import Identity
-from server.store.worklist import AlertRow, EventRow, EvidenceRow, OwnLimitRow
+from server.store import cited
+from server.store.cited import EvidenceRow
+from server.store.worklist import AlertRow, EventRow, OwnLimitRow
 from server.web.nurse import limit_words, sayings
-from server.web.nurse.bounds import Bounds, Passed
+from server.web.nurse.bounds import Bounds
 from server.web.words import Language, Words
 
 
@@ -34,8 +36,10 @@ class Happening:
 class Entry:
     """One alert in words.
 
-    ``what`` is the value and the limit it passed, ``fired`` the rule's text as it fired, which is
-    never written again, ``limits`` whose limit each is, ``why`` where the rule's figures come from
+    ``what`` is the newest value and the limit it passed, ``worst`` those of earlier ones that were
+    worse, ``fired`` the rule's text as it fired or was raised, which is never written again,
+    ``needs_attention`` that it was raised after somebody took it, ``risen_at`` when that was,
+    ``limits`` whose limit each is, ``why`` where the rule's figures come from
     (nothing when only the person's own limits were passed).
     """
 
@@ -43,6 +47,7 @@ class Entry:
     severity: str
     version: int
     what: str
+    worst: Sequence[CitedSample]
     fired: str
     why: str
     limits: Sequence[str]
@@ -55,6 +60,8 @@ class Entry:
     taken_at: datetime | None
     is_mine: bool
     is_late: bool
+    needs_attention: bool
+    risen_at: datetime
     has_recovered: bool
     outcome: str
     evidence: Sequence[CitedSample] = ()
@@ -90,13 +97,15 @@ def is_technical(row: AlertRow) -> bool:
 def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) -> Entry:
     """Return one alert in words."""
     told = told or Told()
-    passed = Bounds.of(row).passed(told.evidence, row.severity)
+    bounds = Bounds.of(row)
+    passed = bounds.passed(told.evidence, row.severity)
     limits = limit_words.limits(row, passed, told.own, words)
     return Entry(
         id=row.id,
         severity=row.severity,
         version=row.version,
-        what=_what(row, passed, words),
+        what=_what(row, bounds, told.evidence, words),
+        worst=_worst(row, bounds, told.evidence, words),
         fired=row.text_sv if words.language is Language.SV else row.text_en,
         why=sayings.source(row.why, words) if limits.is_rule_quoted else "",
         limits=limits.said,
@@ -108,7 +117,9 @@ def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) 
         owner_name=row.owner_name,
         taken_at=row.taken_at,
         is_mine=row.owner_id == who.staff_id and row.handling != "closed",
-        is_late=bool(row.inputs.get("is_late")),
+        is_late=row.is_late,
+        needs_attention=row.needs_attention,
+        risen_at=row.risen_at,
         has_recovered=row.condition == "recovered",
         outcome=sayings.outcome_name(row.outcome, words) if row.outcome else "",
         evidence=[_cited(each, words) for each in told.evidence],
@@ -127,7 +138,7 @@ def cards(
     technical: dict[str, Card] = {}
     for row in rows:
         group = technical if is_technical(row) else people
-        key = str(row.public_id or row.gateway_name or row.id)
+        key = str(row.public_id or _equipment(row) or row.id)
         if key not in group:
             group[key] = _card(key, row, words)
         group[key].alerts.append(entry(row, who, words, told[row.id]))
@@ -142,7 +153,18 @@ def title(row: AlertRow, words: Words) -> str:
         return f"{row.given_name} {row.family_name}"
     if is_technical(row):
         return words.text("Mottagare %(name)s", name=row.gateway_name or "")
+    if row.device is not None:
+        return words.text(
+            "Okopplad apparat %(device)s vid %(name)s",
+            device=row.device,
+            name=row.gateway_name or "",
+        )
     return words.text("Okopplad apparat vid %(name)s", name=row.gateway_name or "")
+
+
+def _equipment(row: AlertRow) -> str:
+    """Name the gateway, or the unassigned device behind it: two devices may be two people."""
+    return "-".join(name for name in (row.gateway_name, row.device) if name)
 
 
 def _card(key: str, row: AlertRow, words: Words) -> Card:
@@ -160,28 +182,53 @@ def _card(key: str, row: AlertRow, words: Words) -> Card:
     )
 
 
-def _what(row: AlertRow, passed: Sequence[Passed], words: Words) -> str:
-    """Say the newest value at the alert's level, such as "Övertryck 224 mmHg, över rött 220".
+def _what(row: AlertRow, bounds: Bounds, evidence: Sequence[EvidenceRow], words: Words) -> str:
+    """Say the newest value and the limit it passed, such as "Övertryck 224 mmHg, över rött 220".
 
     What is no threshold, or cites nothing, is said as it fired.
     """
-    if not passed:
+    newest = cited.newest(evidence)
+    if not bounds.levels or not newest:
         return row.text_sv if words.language is Language.SV else row.text_en
-    newest = max(one.sample.measured_at for one in passed)
-    return "; ".join(
-        limit_words.passing(one, row.severity, words)
-        for one in passed
-        if one.sample.measured_at == newest
-    )
+    return "; ".join(_said(one, bounds, words) for one in newest)
+
+
+def _worst(
+    row: AlertRow, bounds: Bounds, evidence: Sequence[EvidenceRow], words: Words
+) -> list[CitedSample]:
+    """Say each component's worst value, where the newest is another."""
+    if not bounds.levels:
+        return []
+    newest = {(one.component_id, one.value) for one in cited.newest(evidence)}
+    return [
+        CitedSample(one.measured_at, _said(one, bounds, words))
+        for one in cited.worst(evidence, is_high=row.is_high)
+        if (one.component_id, one.value) not in newest
+    ]
+
+
+def _said(sample: EvidenceRow, bounds: Bounds, words: Words) -> str:
+    """Say one sample, the limit it passed, and what is doubted about it."""
+    reached = bounds.reached(sample)
+    text = _plain(sample, words) if reached is None else limit_words.passing(*reached, words)
+    doubts = [sayings.flag(one, words) for one in sample.flags if one in sayings.ALARMING_FLAGS]
+    return f"{text} – {', '.join(doubts)}" if doubts else text
+
+
+def _plain(sample: EvidenceRow, words: Words) -> str:
+    component = sayings.component(sample.component_id)
+    name = sayings.component_name(component, words)
+    return f"{name} {sayings.quantity(component, sample.value, words)}"
 
 
 def _cited(row: EvidenceRow, words: Words) -> CitedSample:
-    component = sayings.component(row.component_id)
-    name = sayings.component_name(component, words)
-    return CitedSample(row.measured_at, f"{name} {sayings.quantity(component, row.value, words)}")
+    doubts = [sayings.flag(one, words) for one in row.flags if one in sayings.ALARMING_FLAGS]
+    return CitedSample(row.measured_at, ", ".join((_plain(row, words), *doubts)))
 
 
 def _happened(row: EventRow, words: Words) -> Happening:
     text = sayings.event(row.event, row.by, words)
+    if row.event == "raised" and row.detail.get("reason") == "fresh":
+        text = words.text("Nytt aktuellt värde: larmet gäller från nu")
     note = row.detail.get("note")
     return Happening(row.at, f"{text}: {note}" if note else text)

@@ -12,8 +12,8 @@ from alerts.limits import EffectiveLimit
 from alerts.plan import levels_of
 from alerts.rules import Direction
 from devices.kinds import COMPONENTS
+from server.store.cited import EvidenceRow
 from server.store.series import Point
-from server.store.worklist import EvidenceRow
 from server.web import chart
 from server.web.nurse import sayings
 from server.web.words import ZONE, Words

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alerts.wording import rounded
 from server.store.worklist import AlertRow, OwnLimitRow
 from server.web.nurse import sayings
 from server.web.nurse.bounds import Passed
@@ -44,7 +45,7 @@ def passing(one: Passed, severity: str, words: Words) -> str:
     name = sayings.component_name(component, words)
     said = f"{name} {sayings.quantity(component, one.sample.value, words)}"
     values = {"said": said, "limit": words.number(one.level, component.decimals)}
-    if one.sample.value == one.level:
+    if rounded(one.sample.value, component.decimals) == rounded(one.level, component.decimals):
         # A limit is reached at its own value: neither over nor under would be true.
         if severity == "red":
             return words.text("%(said)s, på röd gräns", said=said)
