@@ -79,7 +79,7 @@ step imports "$venv/bin/lint-imports"
 step types "$venv/bin/mypy"
 step unit tests --numprocesses=2 -m "not integration and not browser and not demo"
 step integration tests --numprocesses=2 --dist=loadfile -m "integration and not browser and not demo"
-step browser tests -m "browser and not demo"
+step browser tests --numprocesses=2 -m "browser and not demo"
 step demo tests -m demo
 
 show_times
