@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from alerts.lifecycle import Outcome
+from devices.kinds import Kind
 from server.api.shapes import (
     Alert,
     Command,
@@ -30,13 +31,14 @@ from server.api.shapes import (
 )
 from server.auth import acts, csrf, login, sessions
 from server.auth.acts import Act, Done
-from server.auth.errors import NotVisible
+from server.auth.errors import AlreadyKept, NotVisible, Unfit
 from server.auth.gate import Gate, Visit
 from server.auth.passwords import Passwords
 from server.auth.roles import Right
+from server.auth.routes import GatedRoute, asks
 from server.store import bound_devices, manual, patients, people, series, worklist
 from server.store.access_log import Action
-from server.store.manual import ManualValue
+from server.store.manual import Fault, ManualValue
 from server.store.patients import Patient
 from server.store.series import Wanted
 
@@ -52,7 +54,7 @@ Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 def build(gate: Gate, passwords: Passwords) -> APIRouter:
     """Return the routes behind that gate."""
-    router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
+    router = APIRouter(prefix=PREFIX, responses=PROBLEMS, route_class=GatedRoute)
     _session_routes(router, gate, passwords)
     _alert_routes(router, gate)
     _patient_routes(router, gate)
@@ -77,6 +79,7 @@ def _session_routes(router: APIRouter, gate: Gate, passwords: Passwords) -> None
             return Session.of(await sessions.resume(tx, token, at=seen.circumstances.at))
 
     @router.delete("/session", status_code=204, tags=["session"])
+    @asks(None)
     async def log_out(request: Request) -> None:
         """Log out."""
         async with gate.watch(request, action=Action.LOGOUT) as seen, gate.transaction() as tx:
@@ -95,7 +98,7 @@ async def _log_in(
         gate.check_origin(request)
         attempt = login.Try(body.login, body.password, seen.circumstances.address)
         staff, attempt_id = await login.log_in(
-            gate.database, attempt, passwords=passwords, clock=gate.clock
+            gate.transaction, attempt, passwords=passwords, clock=gate.clock
         )
         async with gate.transaction() as tx:
             at = seen.circumstances.at
@@ -134,14 +137,15 @@ def _alert_routes(router: APIRouter, gate: Gate) -> None:
             return Alert.of(row, evidence[row.id])
 
     @router.post("/alerts/{alert_id}/{act}", tags=["alerts"])
+    @asks(Right.HANDLE_ALERTS)
     async def act_on_alert(request: Request, alert_id: UUID, act: Act, body: Command) -> Alert:
         """Take, release, note or close; 409 names who was first."""
         wanted = Done(act, body.version, note=body.note.strip(), outcome=body.outcome)
         async with gate.visit(request, Right.HANDLE_ALERTS) as visit:
             if act is Act.CLOSE and body.outcome not in set(Outcome):
-                raise HTTPException(422, f"outcome: one of {', '.join(Outcome)}")
+                raise Unfit(f"outcome: one of {', '.join(Outcome)}")
             if act is Act.NOTE and not wanted.note:
-                raise HTTPException(422, "note: empty")
+                raise Unfit("note: empty")
             row = await acts.perform(visit, alert_id, wanted)
             evidence = await worklist.evidence_of(visit.tx, visit.reach, [row.id])
             return Alert.of(row, evidence[row.id])
@@ -202,8 +206,13 @@ def _patient_routes(router: APIRouter, gate: Gate) -> None:
             return await _observations(visit, wanted, limit=limit, offset=offset)
 
     @router.post("/patients/{public_id}/values", status_code=201, tags=["patients"])
+    @asks(Right.ENTER_VALUE)
     async def enter_value(request: Request, public_id: UUID, body: NewValue) -> KeptValue:
-        """Keep a value by hand; the same token twice is kept once."""
+        """Keep a value by hand; the same token twice is kept once, with other values it is 409.
+
+        A number outside the catalogue's range is 422 `urn:hemma:problem:implausible` until it is
+        sent with `confirm_implausible`; one that nobody can have is 422 whatever is confirmed.
+        """
         async with gate.visit(request, Right.ENTER_VALUE) as visit:
             patient = await _find(visit, public_id)
             await visit.log(Action.WRITE, patient_id=patient.id)
@@ -229,25 +238,41 @@ async def _observations(
 
 
 async def _enter(visit: Visit, patient: Patient, body: NewValue) -> KeptValue:
-    kind = manual.kind_named(body.kind)
-    if kind is None:
-        raise HTTPException(422, f"kind: one of {', '.join(manual.MANUAL_KINDS)}")
-    if body.measured_at.tzinfo is None:
-        raise HTTPException(422, "measured_at: without time zone")
-    unknown = set(body.values) - {one.name for one in manual.fields_of(kind)}
-    if unknown:
-        raise HTTPException(422, f"values: not of {kind.name}: {', '.join(sorted(unknown))}")
-    typed = {name: f"{value:f}" for name, value in body.values.items()}
-    numbers, faults = manual.examine(kind, typed, body.measured_at, now=visit.at)
-    if faults:
-        said = ", ".join(f"{name}: {fault}" for name, fault in sorted(faults.items()))
-        raise HTTPException(422, said)
     kept = await manual.keep_manual(
         visit.tx,
-        ManualValue(kind, numbers, body.measured_at, body.note.strip()),
+        _examined(body, now=visit.at),
         token=body.token,
         patient_id=patient.id,
         entered_by=visit.identity.staff_id,
         at=visit.at,
     )
+    if kept.outcome is manual.Outcome.OTHER_VALUES:
+        raise AlreadyKept(patient_id=patient.id)
     return KeptValue(uid=kept.uid, outcome=kept.outcome)
+
+
+def _examined(body: NewValue, *, now: datetime) -> ManualValue:
+    kind = manual.kind_named(body.kind)
+    if kind is None:
+        raise Unfit(f"kind: one of {', '.join(manual.MANUAL_KINDS)}")
+    if body.measured_at.tzinfo is None:
+        raise Unfit("measured_at: without time zone")
+    unknown = set(body.values) - {one.name for one in manual.fields_of(kind)}
+    if unknown:
+        raise Unfit(f"values: not of {kind.name}: {', '.join(sorted(unknown))}")
+    typed = {name: f"{value:f}" for name, value in body.values.items()}
+    numbers, faults = manual.examine(kind, typed, body.measured_at, now=now)
+    unusual = sorted(name for name, fault in faults.items() if fault is Fault.IMPLAUSIBLE)
+    wrong = {name: fault for name, fault in sorted(faults.items()) if name not in unusual}
+    if wrong:
+        raise Unfit(", ".join(f"{name}: {fault}" for name, fault in wrong.items()))
+    if unusual and not body.confirm_implausible:
+        said = ", ".join(_usual(kind, name) for name in unusual)
+        how = "check, then send it again with confirm_implausible: true"
+        raise Unfit(f"{said}; {how}", problem="implausible")
+    return ManualValue(kind, numbers, body.measured_at, body.note.strip())
+
+
+def _usual(kind: Kind, name: str) -> str:
+    low, high = kind.named(name).plausible
+    return f"{name}: implausible, usually {low:g} to {high:g}"

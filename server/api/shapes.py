@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 from devices.kinds import COMPONENTS, KINDS
 from server.auth.sessions import Identity
 from server.store.bound_devices import BoundDevice
+from server.store.cited import EvidenceRow, newest, worst
 from server.store.patients import Patient, handle_of
 from server.store.series import ValueRow
-from server.store.cited import EvidenceRow, newest, worst
 from server.store.worklist import AlertRow
 
 _KIND_NAMES = {kind.number: kind.name for kind in KINDS.values()}
@@ -261,13 +261,17 @@ class Command(BaseModel):
 
 
 class NewValue(BaseModel):
-    """A value by hand. ``token`` makes sending it twice the same as once."""
+    """A value by hand. ``token`` makes sending it twice the same as once.
+
+    ``confirm_implausible`` says that an unusual number has been checked and is right.
+    """
 
     kind: str = Field(max_length=40)
     values: dict[str, float]
     measured_at: datetime
     note: str = Field(default="", max_length=200)
     token: str = Field(min_length=16, max_length=64)
+    confirm_implausible: bool = False
 
 
 class KeptValue(BaseModel):

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+import structlog
+
+from alerts.errors import HistoryError
 from alerts.lifecycle import Refused
-from server.auth.errors import Conflicting, NotVisible
+from server.auth.errors import Conflicting, NotVisible, Unreadable
 from server.auth.gate import Visit
 from server.store import alert_commands, receipts, worklist
 from server.store.access_log import Action
 from server.store.alert_commands import Answer, Conflict, UnknownAlert
 from server.store.series import ValueRow
 from server.store.worklist import AlertRow
+
+LOG = structlog.get_logger()
 
 
 class Act(StrEnum):
@@ -61,10 +66,15 @@ async def see(visit: Visit, listed: Iterable[ValueRow]) -> None:
 async def perform(visit: Visit, alert_id: UUID, wanted: Done) -> AlertRow:
     """Do it and write it down; return the alert as it is now.
 
-    Raises NotVisible, or Conflicting with the other's name.
+    Raises NotVisible, Conflicting with the other's name, or Unreadable for a damaged history.
     """
     before = await find_alert(visit, alert_id)
-    answer = await _command(visit, alert_id, wanted)
+    try:
+        answer = await _command(visit, alert_id, wanted)
+    except HistoryError as error:
+        # The error's text may quote a note: the kind is enough here, the rows tell the rest.
+        LOG.warning("alert_history_unreadable", alert=str(alert_id), error=type(error).__name__)
+        raise Unreadable(patient_id=before.patient_id) from error
     if isinstance(answer, UnknownAlert):
         raise NotVisible
     # Read after the command, which waited for whoever held the row: this is how it stands now.

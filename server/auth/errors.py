@@ -20,6 +20,11 @@ class Refused(Exception):
         self.reason = reason
         self.patient_id = patient_id
 
+    @property
+    def problem(self) -> str:
+        """Return the last part of the problem's type in the interface (RFC 9457)."""
+        return str(self.reason)
+
 
 class NotLoggedIn(Refused):
     """Nobody is logged in, the session has ended, or no assignment is chosen yet."""
@@ -67,6 +72,45 @@ class NotVisible(Refused):
 
     def __init__(self) -> None:
         super().__init__(Reason.NOT_VISIBLE)
+
+
+class Unfit(Refused):
+    """What was sent cannot be used: ``detail`` says why, ``problem`` which kind of wrong it is."""
+
+    status = 422
+
+    def __init__(self, detail: str = "", *, problem: str = "invalid") -> None:
+        super().__init__(Reason.INVALID)
+        self.detail = detail
+        self._problem = problem
+
+    @property
+    def problem(self) -> str:
+        """Return the kind of wrong: a client may do something about some of them."""
+        return self._problem
+
+
+class AlreadyKept(Refused):
+    """The token has kept other values than these: the first are kept, these are not."""
+
+    status = 409
+
+    def __init__(self, *, patient_id: int) -> None:
+        super().__init__(Reason.CONFLICT, patient_id=patient_id)
+
+
+class Unreadable(Refused):
+    """The alert's history is damaged or of a newer version: it cannot be changed, only read."""
+
+    status = 409
+
+    def __init__(self, *, patient_id: int | None) -> None:
+        super().__init__(Reason.CONFLICT, patient_id=patient_id)
+
+    @property
+    def problem(self) -> str:
+        """Return what tells it from somebody having been first."""
+        return "unreadable_history"
 
 
 class Conflicting(Refused):

@@ -24,6 +24,8 @@ from server.store.database import Database, Transaction
 from server.store.patients import Reach
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+# A nurse who waits longer than this believes that nothing works: she is told instead.
+WORK_MAX_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Gate:
         action = Action.READ if request.method in SAFE_METHODS else Action.WRITE
         async with self.watch(request, action=action) as seen:
             given = await csrf_given(request)
-            async with self.database.transaction() as tx:
+            async with self.transaction() as tx:
                 identity = await sessions.resume(
                     tx, request.cookies.get(self.cookie), at=seen.circumstances.at, touch=touch
                 )
@@ -139,8 +141,11 @@ class Gate:
                 assert visit.recorded, "every visit is in the access log"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction of one's own, for what happens before anybody is let in."""
-        return self.database.transaction()
+        """Open a transaction of one's own, for what happens before anybody is let in.
+
+        It ends within ``WORK_MAX_S`` seconds, like every visit.
+        """
+        return self.database.transaction(within_s=WORK_MAX_S)
 
     @asynccontextmanager
     async def watch(self, request: Request, *, action: Action) -> AsyncIterator[Watched]:
@@ -149,7 +154,7 @@ class Gate:
         try:
             yield seen
         except Refused as refused:
-            async with self.database.transaction() as tx:
+            async with self.transaction() as tx:
                 entry = entry_of(
                     seen.circumstances,
                     seen.identity,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +18,7 @@ from server.auth.errors import NotLoggedIn, RateLimited, WrongCredentials
 from server.auth.passwords import Passwords
 from server.store import people
 from server.store.access_log import Reason
-from server.store.database import Database, Transaction
+from server.store.database import Transaction
 
 FAILURES_MAX = 5
 WINDOW = timedelta(minutes=15)
@@ -46,7 +47,11 @@ class LoggedIn:
 
 
 async def log_in(
-    database: Database, attempt: Try, *, passwords: Passwords, clock: Callable[[], datetime]
+    transaction: Callable[[], AbstractAsyncContextManager[Transaction]],
+    attempt: Try,
+    *,
+    passwords: Passwords,
+    clock: Callable[[], datetime],
 ) -> tuple[people.Staff, int]:
     """Check one try; return the account and the reserved try's number for :func:`open_session`.
 
@@ -54,7 +59,7 @@ async def log_in(
     password.
     """
     login = attempt.login.strip().lower()[:LOGIN_MAX_CHARS]
-    async with database.transaction() as tx:
+    async with transaction() as tx:
         attempt_id = await _reserve(tx, login, attempt.address, at=clock())
         staff = await people.staff_by_login(tx, login)
     known = staff.password_hash if staff else None

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
+from server.store.deadline import cut_off
 from server.store.errors import DatabaseUnavailable, DataRefused, RightsMissing, SchemaMissing
 
 Transaction = psycopg.AsyncConnection[Any]
@@ -26,6 +28,8 @@ STATEMENT_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
 # How long a role waits for a free connection before it hears that the database is away.
 WAIT_MAX_S = 5.0
+# An idle connection that is about to be lent shows within this time that it is alive.
+CHECK_MAX_S = 3.0
 # The listener's pause between tries grows to this; what it misses, it looks for when it is back.
 LISTEN_RETRY_MAX_S = 5.0
 # A dead link without traffic is found by the kernel after about 30 s.
@@ -35,6 +39,9 @@ KEEPALIVE: dict[str, int] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
+
+# When the caller that is waiting for a connection must have its answer (the loop's time).
+_UNTIL: ContextVar[float | None] = ContextVar("until", default=None)
 
 
 @contextmanager
@@ -90,7 +97,7 @@ class Database:
             timeout=WAIT_MAX_S,
             # Short: each waiting caller starts a new try; the pool's own pause grows to minutes.
             reconnect_timeout=1.0,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             name=name,
         )
         await pool.open(wait=False)
@@ -100,15 +107,29 @@ class Database:
             await pool.close(timeout=5.0)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, within_s: float | None = None) -> AsyncIterator[Transaction]:
         """Give a transaction that commits when the block ends and rolls back when it raises.
+
+        ``within_s`` is for whoever somebody waits for: everything, from the wait for a connection
+        to the commit, ends by then, also when the database hangs. None: statements have only their
+        own limit.
 
         Raises :class:`DatabaseUnavailable` when the database is away, also at commit: then nobody
         knows whether it was committed, and the work must be such that doing it again is harmless.
         Raises :class:`DataRefused` when it refuses the data.
         """
+        until = None if within_s is None else asyncio.get_running_loop().time() + within_s
+        wait_s = None if within_s is None else min(within_s, WAIT_MAX_S)
         with errors_named():
-            async with self._pool.connection() as connection, connection.transaction():
+            async with AsyncExitStack() as stack:
+                token = _UNTIL.set(until)
+                try:
+                    lent = self._pool.connection(timeout=wait_s)
+                    connection = await stack.enter_async_context(lent)
+                finally:
+                    _UNTIL.reset(token)
+                stack.enter_context(cut_off(connection, until))
+                await stack.enter_async_context(connection.transaction())
                 yield connection
 
     async def notifications(self, channel: str) -> AsyncGenerator[str, None]:
@@ -140,6 +161,13 @@ class Database:
             await connection.close()
             raise
         return connection
+
+
+async def _check(connection: Transaction) -> None:
+    at_s = asyncio.get_running_loop().time() + CHECK_MAX_S
+    until = _UNTIL.get()
+    with cut_off(connection, at_s if until is None else min(at_s, until)):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def _connection_options(name: str) -> dict[str, Any]:

@@ -1,20 +1,31 @@
 """A value that a person typed: examined, then kept like any other, marked as entered by hand.
 
 It has no gateway and no device of its own; who wrote it down stands beside it wherever it is shown.
+
+The rules of this file:
+
+- Implausible (outside the catalogue's range) is asked about once, and kept and flagged when the one
+  who typed stands by it: the lowest oxygen saturations are the ones that must raise an alert.
+- Impossible is refused: what nobody alive has, or no instrument shows (:data:`POSSIBLE`), and a
+  lower blood pressure that is not lower. There the typing is wrong, whoever stands by it. A device
+  cannot be asked: its contradictions are stored and flagged.
+- A form's token keeps one value. The same again is a duplicate; anything else is not kept, and the
+  one who sent it is told.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from devices.kinds import KINDS, Component, Kind
 from devices.wire import Item, WireSample
 from server.store import items
 from server.store.database import Transaction
-from server.store.items import Kept
 
 MANUAL_KINDS = ("blood_pressure", "body_weight", "pulse_oximetry", "body_temperature")
 # Needed for the value to mean anything; the rest may be left empty.
@@ -23,6 +34,17 @@ OFFERED = NEEDED | {"pulse"}
 AGE_MAX = timedelta(days=14)
 AHEAD_MAX = timedelta(minutes=5)
 NOTE_MAX_CHARS = 200
+# Inclusive, in the catalogue's units. Pressures and pulse: beyond what manometers (300 mmHg) and
+# pulse meters (300/min) show. Temperature: nobody has lived below 11 or above 47 °C. Weight: the
+# heaviest person known weighed 635 kg.
+POSSIBLE: Mapping[str, tuple[float, float]] = {
+    "systolic": (1, 300),
+    "diastolic": (1, 300),
+    "pulse": (1, 300),
+    "spo2": (1, 100),
+    "temperature": (10, 50),
+    "weight": (1, 700),
+}
 
 
 class Fault(StrEnum):
@@ -30,6 +52,7 @@ class Fault(StrEnum):
 
     MISSING = "missing"
     NOT_A_NUMBER = "not_a_number"
+    IMPLAUSIBLE = "implausible"
     IMPOSSIBLE = "impossible"
     REVERSED = "reversed"
     FUTURE = "future"
@@ -54,7 +77,9 @@ def fields_of(kind: Kind) -> list[Component]:
 def examine(
     kind: Kind, typed: Mapping[str, str], measured_at: datetime | None, *, now: datetime
 ) -> tuple[dict[str, float], dict[str, Fault]]:
-    """Return the numbers that could be read and what is wrong with each field that could not.
+    """Return the numbers that could be read, and what is wrong with each field.
+
+    What is only IMPLAUSIBLE is among the numbers, too: ask, and keep it if it is confirmed.
 
     Decimal comma and point are both read. ``measured_at`` None is a time that could not be read.
     """
@@ -79,15 +104,32 @@ def examine(
 def _number(component: Component, text: str, numbers: dict[str, float]) -> Fault | None:
     if not text:
         return Fault.MISSING if component.name in NEEDED else None
+    sign = -1 if text[0] in "-−" else 1
+    text = text.removeprefix("-").removeprefix("−")
     if not text.replace(".", "", 1).isascii() or not text.replace(".", "", 1).isdecimal():
         return Fault.NOT_A_NUMBER
-    value = round(float(text), component.decimals)
-    # A typing slip is refused while the one who typed is still there to correct it; a device's
-    # implausible value is stored and flagged, because nobody can be asked.
-    if not component.is_plausible(value):
+    value = round(sign * float(text), component.decimals)
+    low, high = POSSIBLE[component.name]
+    if not low <= value <= high:
         return Fault.IMPOSSIBLE
     numbers[component.name] = value
-    return None
+    return None if component.is_plausible(value) else Fault.IMPLAUSIBLE
+
+
+class Outcome(StrEnum):
+    """What became of a value; OTHER_VALUES: its token has kept others, and this one is not kept."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    OTHER_VALUES = "other_values"
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What became of a value, and the uid that its token stands for."""
+
+    uid: str
+    outcome: Outcome
 
 
 async def keep_manual(
@@ -98,7 +140,7 @@ async def keep_manual(
     patient_id: int,
     entered_by: int,
     at: datetime,
-) -> Kept:
+) -> Entered:
     """Keep the value once however often its form (``token``) is sent; the rules judge it as any."""
     samples = tuple(
         WireSample(code=component.code, value=value.numbers[component.name], unit=component.unit)
@@ -116,7 +158,37 @@ async def keep_manual(
         ctx={"note": value.note} if value.note else {},
     )
     received = items.entered(item, token=token, patient_id=patient_id, entered_by=entered_by)
-    return (await items.keep(tx, [received], stored_at=at))[0]
+    (kept,) = await items.keep(tx, [received], stored_at=at)
+    if kept.outcome is items.Outcome.STORED:
+        return Entered(kept.uid, Outcome.STORED)
+    is_same = await _is_kept(tx, kept.uid, value, patient_id=patient_id, entered_by=entered_by)
+    return Entered(kept.uid, Outcome.DUPLICATE if is_same else Outcome.OTHER_VALUES)
+
+
+async def _is_kept(
+    tx: Transaction, uid: str, value: ManualValue, *, patient_id: int, entered_by: int
+) -> bool:
+    """Tell whether exactly this value, of this person and by this writer, is what the uid kept."""
+    cursor = await tx.execute(
+        "SELECT m.patient_id, m.entered_by, m.kind_id, m.measured_at,"
+        " coalesce(m.context ->> 'note', ''),"
+        " coalesce(jsonb_object_agg(o.component_id, o.value) FILTER (WHERE o.uid IS NOT NULL),"
+        " '{}') FROM measurement m"
+        " LEFT JOIN observation o ON o.uid = m.uid AND o.measured_at = m.measured_at"
+        " WHERE m.uid = %s GROUP BY m.uid, m.measured_at, m.patient_id, m.entered_by, m.kind_id,"
+        " m.context",
+        (UUID(uid),),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return False
+    *facts, stored = row
+    said = {str(value.kind.named(name).number): number for name, number in value.numbers.items()}
+    return (
+        facts == [patient_id, entered_by, value.kind.number, value.measured_at, value.note]
+        and stored.keys() == said.keys()
+        and all(math.isclose(stored[number], said[number], abs_tol=1e-6) for number in said)
+    )
 
 
 def kind_named(name: str) -> Kind | None:

@@ -58,6 +58,7 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.site = site
+    app.state.gate = gate
     faults.install(app)
     for pages in (login, worklist, patient, value, administration):
         app.include_router(pages.router, include_in_schema=False)

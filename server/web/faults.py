@@ -15,9 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.auth.errors import Conflicting, NotLoggedIn, RateLimited, Refused
+from server.auth.errors import (
+    AlreadyKept,
+    Conflicting,
+    NotLoggedIn,
+    RateLimited,
+    Refused,
+    Unfit,
+    Unreadable,
+)
 from server.store.access_log import Reason
-from server.store.errors import DatabaseUnavailable, SchemaMissing
+from server.store.errors import DatabaseUnavailable, RightsMissing, SchemaMissing
 from server.web.security import headers
 from server.web.site import redirect, site_of
 from server.web.words import Words
@@ -37,6 +45,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DatabaseUnavailable, _away)
     app.add_exception_handler(SchemaMissing, _away)
+    app.add_exception_handler(RightsMissing, _without_rights)
     app.add_exception_handler(Exception, _broken)
 
 
@@ -45,8 +54,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     is_page = isinstance(error, NotLoggedIn) and not _is_api(request)
     if isinstance(error, NotLoggedIn) and is_page and not typed_in(request):
         return _to_login(request, error)
-    detail = _detail(error, site_of(request).pages.words_for(request))
-    answer = _answer(request, error.status, detail, reason=str(error.reason))
+    words = site_of(request).pages.words_for(request)
+    heading, detail = _heading(error, words), _detail(error, words)
+    answer = _answer(request, error.status, detail, heading=heading, problem=error.problem)
     if isinstance(error, RateLimited):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
@@ -82,6 +92,15 @@ async def _away(request: Request, error: Exception) -> Response:
     return answer
 
 
+async def _without_rights(request: Request, error: Exception) -> Response:
+    # The sentence names a table and no person; whoever runs Hemma can act on it.
+    LOG.error("database_rights_missing", route=_route(request), error=str(error))
+    words = site_of(request).pages.words_for(request)
+    heading = words.text("Servern saknar rättigheter i databasen")
+    said = words.text("Inget är sparat. Säg till den som driver Hemma: %(error)s", error=str(error))
+    return _answer(request, 503, said, heading=heading)
+
+
 async def _broken(request: Request, error: Exception) -> Response:
     # The route and the kind of error only: a message may quote a value or a name.
     where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-5:]]
@@ -113,10 +132,12 @@ def typed_in(request: Request) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _answer(request: Request, status: int, detail: str | None, *, reason: str = "") -> Response:
+def _answer(
+    request: Request, status: int, detail: str | None, *, heading: str = "", problem: str = ""
+) -> Response:
     words = site_of(request).pages.words_for(request)
-    heading, default = _says(status, words)
-    detail = detail or default
+    default_heading, default = _says(status, words)
+    heading, detail = heading or default_heading, detail or default
     if not _is_api(request):
         return site_of(request).pages.answer(
             request,
@@ -126,9 +147,9 @@ def _answer(request: Request, status: int, detail: str | None, *, reason: str = 
             detail=detail,
             typed=typed_in(request),
         )
-    kind = f"urn:hemma:problem:{reason}" if reason else "about:blank"
-    problem = {"type": kind, "title": heading, "status": status, "detail": detail}
-    return JSONResponse(problem, status_code=status, media_type="application/problem+json")
+    kind = f"urn:hemma:problem:{problem}" if problem else "about:blank"
+    document = {"type": kind, "title": heading, "status": status, "detail": detail}
+    return JSONResponse(document, status_code=status, media_type="application/problem+json")
 
 
 def _detail(error: Refused, words: Words) -> str | None:
@@ -138,7 +159,24 @@ def _detail(error: Refused, words: Words) -> str | None:
         return words.text(
             "För många försök. Försök igen om %(seconds)s sekunder.", seconds=error.retry_after_s
         )
+    if isinstance(error, AlreadyKept):
+        return words.text("Det första som skickades är sparat. Det här är inte sparat.")
+    if isinstance(error, Unreadable):
+        return words.text(
+            "Larmets historik kan inte läsas. Larmet står kvar på listan: handla efter dess text,"
+            " och säg till den som driver Hemma."
+        )
+    if isinstance(error, Unfit):
+        return error.detail or None
     return None
+
+
+def _heading(error: Refused, words: Words) -> str:
+    if isinstance(error, AlreadyKept):
+        return words.text("Redan sparat med andra uppgifter")
+    if isinstance(error, Unreadable):
+        return words.text("Larmet kan inte ändras")
+    return ""
 
 
 def conflict_text(error: Conflicting, words: Words) -> str:

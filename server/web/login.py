@@ -12,12 +12,13 @@ from server.auth import csrf, login, sessions
 from server.auth.errors import NotVisible, RateLimited, Refused, WrongCredentials
 from server.auth.gate import csrf_given
 from server.auth.roles import HOME
+from server.auth.routes import GatedRoute, asks
 from server.store import people
 from server.store.access_log import Action
 from server.web.site import LANGUAGE_COOKIE, Site, own_path, redirect, site_of
 from server.web.words import Words, language_of
 
-router = APIRouter()
+router = APIRouter(route_class=GatedRoute)
 YEAR_S = 31_536_000
 
 
@@ -26,7 +27,7 @@ async def start(request: Request) -> Response:
     """Send a person to the page that the role starts at."""
     site = site_of(request)
     async with site.gate.watch(request, action=Action.READ) as seen:
-        async with site.gate.database.transaction() as tx:
+        async with site.gate.transaction() as tx:
             who = await sessions.resume(
                 tx, request.cookies.get(site.gate.cookie), at=seen.circumstances.at
             )
@@ -54,9 +55,9 @@ async def log_in(
             site.gate.check_origin(request)
             attempt = login.Try(name, password, seen.circumstances.address)
             staff, attempt_id = await login.log_in(
-                site.gate.database, attempt, passwords=site.passwords, clock=site.gate.clock
+                site.gate.transaction, attempt, passwords=site.passwords, clock=site.gate.clock
             )
-            async with site.gate.database.transaction() as tx:
+            async with site.gate.transaction() as tx:
                 opened = await login.open_session(tx, staff, attempt_id, at=seen.circumstances.at)
                 await site.gate.log_login(tx, seen, staff, opened.session.assignment)
     except (WrongCredentials, RateLimited) as refused:
@@ -76,7 +77,7 @@ async def choices(request: Request, till: Annotated[str, Query(max_length=300)] 
     site = site_of(request)
     async with (
         site.gate.watch(request, action=Action.CHOOSE) as seen,
-        site.gate.database.transaction() as tx,
+        site.gate.transaction() as tx,
     ):
         token = request.cookies.get(site.gate.cookie)
         session = await sessions.find(tx, token, at=seen.circumstances.at)
@@ -93,6 +94,7 @@ async def choices(request: Request, till: Annotated[str, Query(max_length=300)] 
 
 
 @router.post("/uppdrag")
+@asks(None)
 async def choose(
     request: Request,
     assignment: Annotated[int, Form()],
@@ -102,7 +104,7 @@ async def choose(
     site = site_of(request)
     async with site.gate.watch(request, action=Action.CHOOSE) as seen:
         given = await csrf_given(request)
-        async with site.gate.database.transaction() as tx:
+        async with site.gate.transaction() as tx:
             token = request.cookies.get(site.gate.cookie)
             session = await sessions.find(tx, token, at=seen.circumstances.at)
             site.gate.check_origin(request)
@@ -117,13 +119,14 @@ async def choose(
 
 
 @router.post("/logga-ut")
+@asks(None)
 async def log_out(request: Request) -> Response:
     """End the session here and in the database."""
     site = site_of(request)
     try:
         async with site.gate.watch(request, action=Action.LOGOUT) as seen:
             given = await csrf_given(request)
-            async with site.gate.database.transaction() as tx:
+            async with site.gate.transaction() as tx:
                 token = request.cookies.get(site.gate.cookie)
                 who = await sessions.resume(tx, token, at=seen.circumstances.at)
                 site.gate.check_origin(request)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from server.settings import Settings
 from server.store import people
 from server.store.database import Database
-from server.store.errors import DatabaseUnavailable, SchemaMissing
+from server.store.errors import DatabaseUnavailable, RightsMissing, SchemaMissing
 from server.store.vital_signs import VitalSigns, vital_signs
 from server.web.app import MakeApi, create_app, now
 from server.web.live import Live
@@ -27,6 +27,8 @@ from server.web.metrics import Counted, Figures
 
 LOOPBACK = "127.0.0.1"
 POOL_SIZE = 8
+# Who asks whether all is well does not wait longer; no answer in time is an answer, too.
+INNER_MAX_S = 1.5
 # An open work list never ends by itself; it fetches everything again when the server is back.
 SHUTDOWN_MAX_S = 3
 
@@ -36,17 +38,19 @@ def create_inner(database: Database, figures: Figures, live: Live) -> Starlette:
 
     async def signs() -> VitalSigns | None:
         try:
-            async with database.transaction() as tx:
+            async with database.transaction(within_s=INNER_MAX_S) as tx:
                 return await vital_signs(tx, now=now())
-        except (DatabaseUnavailable, SchemaMissing):
+        except (DatabaseUnavailable, SchemaMissing, RightsMissing):
             return None
 
     async def readyz(request: Request) -> Response:
         try:
-            async with database.transaction() as tx:
+            async with database.transaction(within_s=INNER_MAX_S) as tx:
                 await people.count_staff(tx)
         except (DatabaseUnavailable, SchemaMissing):
             return PlainTextResponse("the database is away or not migrated\n", status_code=503)
+        except RightsMissing as error:
+            return PlainTextResponse(f"{error}\n", status_code=503)
         return PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -18,6 +18,7 @@ from devices.kinds import Kind
 from server.auth.errors import NotVisible
 from server.auth.gate import Visit
 from server.auth.roles import Right
+from server.auth.routes import GatedRoute, asks
 from server.store import manual
 from server.store.access_log import Action
 from server.store.limits import plan_of
@@ -28,7 +29,7 @@ from server.web.nurse.patient import find, listed_name
 from server.web.site import Site, redirect, site_of
 from server.web.words import ZONE, Words
 
-router = APIRouter()
+router = APIRouter(route_class=GatedRoute)
 TOKEN_MAX_CHARS = 64
 
 
@@ -45,10 +46,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The form as it was sent, to be shown again when something is wrong with it."""
+    """The form as it was sent, to be shown again when something is wrong with it.
+
+    ``asked`` are the unusual numbers that it asks about; ``stopped`` says why nothing was kept.
+    """
 
     typed: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    asked: str = ""
+    stopped: str = ""
+    status: int = 200
     measured: str = ""
     note: str = ""
     once: str = ""
@@ -73,6 +80,7 @@ async def show(
 
 
 @router.post("/patient/{public_id}/varde")
+@asks(Right.ENTER_VALUE)
 async def enter(
     request: Request,
     public_id: UUID,
@@ -87,14 +95,19 @@ async def enter(
         kind = _kind(matt)
         measured_at = _time(sent.get("measured", ""))
         numbers, faults = manual.examine(kind, sent, measured_at, now=visit.at)
+        asked = _unusual(numbers, faults)
+        if sent.get("confirm") and sent.get("asked") == asked:
+            # Exactly the numbers that were asked about: another slip is asked about, too.
+            faults = {one: why for one, why in faults.items() if why is not Fault.IMPLAUSIBLE}
         await visit.log(Action.WRITE, patient_id=patient.id)
         note = sent.get("note", "").strip()[: manual.NOTE_MAX_CHARS]
         once = sent.get("once", "")[:TOKEN_MAX_CHARS] or secrets.token_urlsafe(24)
         if faults or measured_at is None:
             said = {name: _fault(name, fault, kind, words) for name, fault in faults.items()}
-            filled = Filled(sent, said, sent.get("measured", ""), note, once)
+            is_asking = set(faults.values()) == {Fault.IMPLAUSIBLE}
+            filled = _again(sent, note, once, faults=said, asked=asked if is_asking else "")
             return await _form(request, site, visit, patient, kind, filled)
-        await manual.keep_manual(
+        kept = await manual.keep_manual(
             visit.tx,
             ManualValue(kind, numbers, measured_at, note),
             token=once,
@@ -102,9 +115,32 @@ async def enter(
             entered_by=visit.identity.staff_id,
             at=visit.at,
         )
+        if kept.outcome is manual.Outcome.OTHER_VALUES:
+            filled = _again(sent, note, secrets.token_urlsafe(24), stopped=_already(words))
+            return await _form(request, site, visit, patient, kind, filled)
         may_look = visit.identity.may(Right.SEE_PATIENT)
     page = f"/patient/{public_id}" if may_look else f"/patient/{public_id}/varde"
     return redirect(f"{page}?klart=sparat")
+
+
+def _again(sent: Mapping[str, str], note: str, once: str, **told: Any) -> Filled:
+    status = 409 if told.get("stopped") else 422
+    return Filled(
+        sent, measured=sent.get("measured", ""), note=note, once=once, status=status, **told
+    )
+
+
+def _already(words: Words) -> str:
+    return words.text(
+        "Det du skrev först i det här formuläret är redan sparat. Det som står här nu är inte"
+        " sparat. Ska det också sparas: välj Spara värdet."
+    )
+
+
+def _unusual(numbers: Mapping[str, float], faults: Mapping[str, Fault]) -> str:
+    """Return the numbers to ask about, as the form carries them back."""
+    names = sorted(one for one, fault in faults.items() if fault is Fault.IMPLAUSIBLE)
+    return " ".join(f"{name}={numbers[name]:g}" for name in names)
 
 
 def _kind(name: str) -> Kind:
@@ -130,7 +166,7 @@ async def _form(
         request,
         visit,
         "value.html",
-        status=422 if filled.faults else 200,
+        status=filled.status,
         patient=patient,
         name=listed_name(patient, words),
         kind=kind,
@@ -140,6 +176,8 @@ async def _form(
         measured=filled.measured,
         note=filled.note,
         once=filled.once,
+        asked=filled.asked,
+        stopped=filled.stopped,
         done=done,
     )
 
@@ -185,12 +223,19 @@ def _time(text: str) -> datetime | None:
 
 
 def _fault(name: str, fault: Fault, kind: Kind, words: Words) -> str:
+    if fault is Fault.IMPLAUSIBLE:
+        low, high = (words.number(one) for one in kind.named(name).plausible)
+        return words.text(
+            "Värdet är ovanligt: det brukar ligga mellan %(low)s och %(high)s. Stämmer det?",
+            low=low,
+            high=high,
+        )
     if fault is Fault.IMPOSSIBLE:
-        low, high = kind.named(name).plausible
+        low, high = (words.number(one) for one in manual.POSSIBLE[name])
         return words.text(
             "Värdet ska ligga mellan %(low)s och %(high)s. Kontrollera siffrorna.",
-            low=words.number(low),
-            high=words.number(high),
+            low=low,
+            high=high,
         )
     return {
         Fault.MISSING: words.text("Fyll i ett datum och en tid.")

@@ -16,9 +16,10 @@ from server.auth.acts import Act, Done
 from server.auth.errors import Conflicting, Refused
 from server.auth.gate import Visit
 from server.auth.roles import Right
+from server.auth.routes import GatedRoute, asks
 from server.store import worklist
 from server.store.access_log import Action
-from server.store.errors import DatabaseUnavailable
+from server.store.errors import DatabaseUnavailable, RightsMissing
 from server.web.faults import conflict_text
 from server.web.live import HEARTBEAT_S, REFRESH_S, next_change
 from server.web.nurse import sayings
@@ -26,7 +27,7 @@ from server.web.nurse.cards import Told, cards, entry, title
 from server.web.site import Site, own_path, redirect, site_of
 from server.web.words import Words
 
-router = APIRouter()
+router = APIRouter(route_class=GatedRoute)
 SHOWN_MAX = 100
 NOTE_MAX_CHARS = 2000
 STREAM_MAX_S = 3600.0
@@ -78,7 +79,7 @@ async def _list_event(request: Request, site: Site) -> str:
             values = await _values(request, site, visit)
     except Refused:
         return "event: ended\ndata: .\n\n"
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, RightsMissing):
         # The page keeps what it has and says from when it is.
         return ": the database is away\n\n"
     text = site.pages.text(request, "_worklist.html", who=visit.identity, now=visit.at, **values)
@@ -87,12 +88,14 @@ async def _list_event(request: Request, site: Site) -> str:
 
 
 @router.post("/larm/{alert_id}/ta")
+@asks(Right.HANDLE_ALERTS)
 async def take(request: Request, alert_id: UUID, version: Annotated[int, Form()]) -> Response:
     """Take an alert; whoever comes second is told who has it."""
     return await _act(request, alert_id, Done(Act.TAKE, version), done="tagit")
 
 
 @router.post("/larm/{alert_id}/slapp")
+@asks(Right.HANDLE_ALERTS)
 async def release(request: Request, alert_id: UUID, version: Annotated[int, Form()]) -> Response:
     """Let go of an alert."""
     return await _act(request, alert_id, Done(Act.RELEASE, version), done="slappt")
@@ -105,6 +108,7 @@ async def close_form(request: Request, alert_id: UUID) -> Response:
 
 
 @router.post("/larm/{alert_id}/avsluta")
+@asks(Right.HANDLE_ALERTS)
 async def close(
     request: Request,
     alert_id: UUID,
@@ -128,6 +132,7 @@ async def note_form(request: Request, alert_id: UUID) -> Response:
 
 
 @router.post("/larm/{alert_id}/anteckna")
+@asks(Right.HANDLE_ALERTS)
 async def note_alert(
     request: Request,
     alert_id: UUID,

@@ -118,7 +118,8 @@ async def test_every_fault_is_a_page_of_ours(ward: Ward, language: str) -> None:
     stranger = await ward.client("10.9.9.9")
     stranger.cookies.set("sprak", language)
     answers = [await anna.get("/finns-inte"), await anna.get("/administration")]
-    answers.append(await anna.post("/larm/x/ta", data={"version": "x"}))
+    form = {"version": "x", "csrf": token_of(await anna.get("/arbetslista"))}
+    answers.append(await anna.post("/larm/x/ta", data=form))
     answers += [await log_in(stranger, "anna", "fel lösenord") for _ in range(6)]
     assert {one.status_code for one in answers} == {401, 403, 404, 422, 429}
     for one in answers:
