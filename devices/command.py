@@ -25,11 +25,15 @@ _HEX_SEPARATORS = str.maketrans("", "", " :-\t")
 
 @app.command("decode")
 def decode_command(
-    uuid: Annotated[str, typer.Argument(help="16 or 128 bits, or - for lines of 'UUID HEX'")],
+    uuid: Annotated[str, typer.Argument(help="16 or 128 bits, or - for cases, one a line")],
     value: Annotated[str | None, typer.Argument(metavar="HEX", help="the bytes in hex")] = None,
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
-    """Decode one characteristic value; an error prints its reason and exits 2."""
+    """Decode one characteristic value; an error prints its reason and exits 2.
+
+    With - each line of standard input is a case, 'UUID HEX' or {"uuid": …, "hex": …}, and is
+    answered by a line, also where it is wrong.
+    """
     if uuid == "-":
         _print_lines(_answer_line(line) for line in _lines() if line.strip())
         return
@@ -75,8 +79,19 @@ def describe(uuid: str, hexadecimal: str) -> dict[str, object]:
 
 
 def _answer_line(line: str) -> dict[str, object]:
+    if line.lstrip().startswith("{"):
+        return _answer_object(line)
     uuid, *rest = line.split(maxsplit=1)
     return describe(uuid, "".join(rest).strip())
+
+
+def _answer_object(line: str) -> dict[str, object]:
+    """Answer a case given as ``{"uuid": …, "hex": …}``."""
+    try:
+        case = json.loads(line)
+        return describe(case["uuid"].strip(), case["hex"])
+    except (ValueError, KeyError, AttributeError) as error:
+        return {"error": "bad_case", "detail": f"not an object with uuid and hex: {error!r}"[:200]}
 
 
 def _measurement_fields(measurement: Measurement) -> dict[str, object]:

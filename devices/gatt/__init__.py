@@ -123,17 +123,20 @@ CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]]
 
 _SHORT = re.compile(r"[0-9A-F]{4}")
 _LONG = re.compile(r"[0-9A-F]{8}-([0-9A-F]{4}-){3}[0-9A-F]{12}")
+_BARE = re.compile(r"([0-9A-F]{8})([0-9A-F]{4})([0-9A-F]{4})([0-9A-F]{4})([0-9A-F]{12})")
 _SIG = re.compile(r"0000([0-9A-F]{4})-0000-1000-8000-00805F9B34FB")
 
 
 def short_uuid(uuid: str) -> str:
     """Return ``uuid`` as it travels: four upper-case digits of the SIG's, else 36 lower-case ones.
 
-    Takes 16 or 128 bits in any case; DecodeError where it is neither.
+    Takes 16 or 128 bits in any case, with or without hyphens; DecodeError where it is neither.
     """
     upper = uuid.upper()
     if _SHORT.fullmatch(upper):
         return upper
+    if bare := _BARE.fullmatch(upper):
+        upper = "-".join(bare.groups())
     if not _LONG.fullmatch(upper):
         raise DecodeError("bad_uuid", f"{uuid[:40]!r} has neither 16 nor 128 bits")
     sig = _SIG.fullmatch(upper)

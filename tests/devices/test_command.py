@@ -189,6 +189,20 @@ def test_lines_are_answered_one_by_one() -> None:
     assert answers[1]["samples"][0]["value"] == 50.0
 
 
+def test_cases_may_be_objects() -> None:
+    lines = (
+        b'{"uuid": "2A19", "hex": "32"}',
+        b'{"uuid": "2A19"}',
+        b'{"uuid": 1, "hex": "32"}',
+        b'{"uuid": "2A19", "hex": 32}',
+        b"{",
+    )
+    result = RUN.invoke(app, ["decode", "-"], input=b"\n".join(lines))
+    assert result.exit_code == 0
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one.get("error") for one in answers] == [None, *["bad_case"] * 4]
+
+
 def test_no_lines_no_answers() -> None:
     result = RUN.invoke(app, ["decode", "-"], input=b"")
     assert (result.exit_code, result.stdout) == (0, "")

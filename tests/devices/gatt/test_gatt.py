@@ -338,6 +338,7 @@ def test_refused_with_a_reason(uuid: str, raw: str, reason: str) -> None:
         "2A35",
         "00002a35-0000-1000-8000-00805f9b34fb",
         "00002A35-0000-1000-8000-00805F9B34FB",
+        "00002a3500001000800000805F9B34FB",
     ],
 )
 def test_a_uuid_in_any_form(uuid: str) -> None:
