@@ -214,7 +214,7 @@ async def _series(house: House, findings: Findings, *, say: Callable[[str], None
         if number == SERVER_BACK_BEFORE:
             await asyncio.sleep(SERVER_AWAY_S)
             waiting = len(set(home.queued) - home.stored)
-            say(f"{waiting} items (values and battery levels) wait at home; the server starts again")
+            say(f"{waiting} items (values, battery levels) wait at home; the server starts")
             await house.start_server()
             say("the server is back; the series goes on")
         await home.measure("cuff", {"systolic": 118 + number, "diastolic": 70, "pulse": 66})
