@@ -131,7 +131,9 @@ class Alert(BaseModel):
     @classmethod
     def of(cls, row: AlertRow, evidence: Sequence[EvidenceRow]) -> Alert:
         """Return the alert as the interface shows it, with all that it cites, oldest first."""
-        lowest_or_highest = worst(evidence, is_high=row.is_high)
+        is_high = row.is_high
+        # Which end is the worst is not known of an alert whose rule cannot be read.
+        lowest_or_highest = [] if is_high is None else worst(evidence, is_high=is_high)
         is_named = row.public_id is not None and not row.protected
         name = f"{row.given_name} {row.family_name}" if is_named else None
         return cls(

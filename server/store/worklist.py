@@ -27,7 +27,8 @@ class AlertRow:
     ``taken_at`` is set while somebody has it. ``concerns`` names the people whose values come
     through the gateway of a technical alert, ``concerns_protected`` those of them with protected
     identity. ``inputs`` is everything that was decided from when the alert was last raised, or
-    fired; ``text_sv``, ``why`` and ``is_late`` are of that moment, too. ``risen_at`` is when.
+    fired: JSON as it stands in the database, which may be damaged; ``text_sv``, ``why`` and
+    ``is_late`` are of that moment, too. ``risen_at`` is when.
     """
 
     id: UUID
@@ -56,15 +57,16 @@ class AlertRow:
     text_en: str
     why: str
     rule: str
-    inputs: dict[str, Any]
+    inputs: Any
     is_late: bool
     risen_at: datetime
     version: int
 
     @property
-    def is_high(self) -> bool:
-        """Whether the rule looks at what is too high."""
-        return bool(self.inputs.get("rule", {}).get("direction") == "high")
+    def is_high(self) -> bool | None:
+        """Whether the rule looks at what is too high; None where what it keeps is damaged."""
+        rule = self.inputs.get("rule") if isinstance(self.inputs, dict) else None
+        return rule.get("direction") == "high" if isinstance(rule, dict) else None
 
     @property
     def device(self) -> str | None:
@@ -98,13 +100,16 @@ class OwnLimitRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One thing that happened to an alert, and by whom (None: the engine)."""
+    """One thing that happened to an alert, and by whom (None: the engine).
+
+    ``detail`` is JSON as it stands in the database, which may be damaged.
+    """
 
     alert_id: UUID
     at: datetime
     event: str
     by: str | None
-    detail: dict[str, Any]
+    detail: Any
 
 
 # A raised alert stands by what raised it.
@@ -127,9 +132,9 @@ _ALERT = f"""
            taken.at AS taken_at, a.closed_at, a.outcome, a.text_sv, a.text_en, a.rule,
            a.version, coalesce(risen.at, a.opened_at) AS risen_at,
            coalesce(risen.detail ->> 'why', a.why) AS why,
-           coalesce(risen.detail -> 'inputs', a.inputs) AS inputs,
+           coalesce(nullif(risen.detail -> 'inputs', 'null'), a.inputs) AS inputs,
            coalesce(CASE WHEN risen.at IS NULL THEN a.inputs ->> 'is_late'
-                         ELSE risen.detail ->> 'is_late' END, 'false')::boolean AS is_late
+                         ELSE risen.detail ->> 'is_late' END = 'true', false) AS is_late
     FROM alert a
     LEFT JOIN patient p ON p.id = a.patient_id
     LEFT JOIN gateway g ON g.id = a.gateway_id

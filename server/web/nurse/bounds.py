@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import msgspec
 
 from alerts.wording import rounded
 from devices.kinds import COMPONENTS
@@ -20,22 +22,46 @@ class Passed:
     is_high: bool
 
 
+class _Bound(msgspec.Struct):
+    component: int
+    red: float | None = None
+    yellow: float | None = None
+
+
+class _Rule(msgspec.Struct):
+    bounds: tuple[_Bound, ...] = ()
+
+
+class _Inputs(msgspec.Struct):
+    """What the pages read of ``alerts.decision.Inputs``; the rest may be of any version."""
+
+    rule: _Rule
+    origins: dict[str, dict[str, str]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The levels of each component by severity; empty for a rule that is no threshold."""
+    """What an alert keeps of its rule.
+
+    ``levels`` are those of each component by severity, empty for a rule that is no threshold;
+    ``origins`` where each bound came from, by component. ``is_readable`` is False where what was
+    kept is damaged: nothing is said of limits then, and the alert stands with its stored text.
+    """
 
     levels: Mapping[int, Mapping[str, float | None]]
     is_high: bool
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    is_readable: bool = True
 
     @classmethod
     def of(cls, row: AlertRow) -> Bounds:
         """Read what the alert keeps of its rule."""
-        rule = row.inputs.get("rule", {})
-        levels = {
-            int(bound["component"]): {"red": bound.get("red"), "yellow": bound.get("yellow")}
-            for bound in rule.get("bounds", ())
-        }
-        return cls(levels, row.is_high)
+        try:
+            kept = msgspec.convert(row.inputs, _Inputs)
+        except msgspec.ValidationError:
+            return cls({}, is_high=False, is_readable=False)
+        levels = {one.component: {"red": one.red, "yellow": one.yellow} for one in kept.rule.bounds}
+        return cls(levels, bool(row.is_high), kept.origins)
 
     def passed(self, evidence: Iterable[EvidenceRow], severity: str) -> list[Passed]:
         """Return the cited samples that reach the level of that severity."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from server.auth.sessions import Identity
 from server.store import cited
 from server.store.cited import EvidenceRow
@@ -14,6 +16,8 @@ from server.store.worklist import AlertRow, EventRow, OwnLimitRow
 from server.web.nurse import limit_words, sayings
 from server.web.nurse.bounds import Bounds
 from server.web.words import Language, Words
+
+LOG = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,10 @@ def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) 
     """Return one alert in words."""
     told = told or Told()
     bounds = Bounds.of(row)
+    if not bounds.is_readable:
+        LOG.error("alert_inputs_unreadable", alert=str(row.id))
     passed = bounds.passed(told.evidence, row.severity)
-    limits = limit_words.limits(row, passed, told.own, words)
+    limits = limit_words.limits(row, bounds, passed, told.own, words)
     return Entry(
         id=row.id,
         severity=row.severity,
@@ -202,7 +208,7 @@ def _worst(
     newest = {(one.component_id, one.value) for one in cited.newest(evidence)}
     return [
         CitedSample(one.measured_at, _said(one, bounds, words))
-        for one in cited.worst(evidence, is_high=row.is_high)
+        for one in cited.worst(evidence, is_high=bounds.is_high)
         if (one.component_id, one.value) not in newest
     ]
 
@@ -228,7 +234,8 @@ def _cited(row: EvidenceRow, words: Words) -> CitedSample:
 
 def _happened(row: EventRow, words: Words) -> Happening:
     text = sayings.event(row.event, row.by, words)
-    if row.event == "raised" and row.detail.get("reason") == "fresh":
+    detail = row.detail if isinstance(row.detail, dict) else {}
+    if row.event == "raised" and detail.get("reason") == "fresh":
         text = words.text("Nytt aktuellt värde: larmet gäller från nu")
-    note = row.detail.get("note")
+    note = detail.get("note")
     return Happening(row.at, f"{text}: {note}" if note else text)

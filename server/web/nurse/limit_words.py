@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alerts.wording import rounded
 from server.store.worklist import AlertRow, OwnLimitRow
 from server.web.nurse import sayings
-from server.web.nurse.bounds import Passed
+from server.web.nurse.bounds import Bounds, Passed
 from server.web.words import Words
 
 
@@ -23,15 +23,22 @@ class Limits:
 
 
 def limits(
-    row: AlertRow, passed: Sequence[Passed], own: Mapping[int, OwnLimitRow], words: Words
+    row: AlertRow,
+    bounds: Bounds,
+    passed: Sequence[Passed],
+    own: Mapping[int, OwnLimitRow],
+    words: Words,
 ) -> Limits:
     """Return whose limit each passed one is, in the order of the samples."""
+    if not bounds.is_readable:
+        said_so = words.text("Underlaget kan inte visas. Larmets text är den som sparades.")
+        return Limits((said_so,), is_rule_quoted=True)
     if not passed:
         return Limits((), is_rule_quoted=True)
     said: dict[str, None] = {}
     is_rule_quoted = False
     for one in passed:
-        if _is_own(row, one, own):
+        if _is_own(row, bounds, one, own):
             said[_own(one, own.get(one.sample.component_id), words)] = None
         else:
             is_rule_quoted = True
@@ -59,14 +66,13 @@ def passing(one: Passed, severity: str, words: Words) -> str:
     return said_of[severity, one.is_high]
 
 
-def _is_own(row: AlertRow, one: Passed, own: Mapping[int, OwnLimitRow]) -> bool:
+def _is_own(row: AlertRow, bounds: Bounds, one: Passed, own: Mapping[int, OwnLimitRow]) -> bool:
     """Ask the limit that was in force, and where it is gone what the alert keeps of it."""
     bound = f"{row.severity}_{'high' if one.is_high else 'low'}"
     limit = own.get(one.sample.component_id)
     if limit is not None and getattr(limit, bound) == one.level:
         return True
-    origins: dict[str, str] = row.inputs.get("origins", {}).get(str(one.sample.component_id), {})
-    return origins.get(bound) == "patient"
+    return bounds.origins.get(str(one.sample.component_id), {}).get(bound) == "patient"
 
 
 def _own(one: Passed, limit: OwnLimitRow | None, words: Words) -> str:

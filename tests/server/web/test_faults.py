@@ -8,8 +8,11 @@ import httpx
 import pytest
 
 from server.store.database import Database
+from server.web.live import Live
+from server.web.metrics import Figures
+from server.web.run import create_inner
 from server.web.security import POLICY
-from tests.server.fix_ward import Ward, log_in, token_of
+from tests.server.fix_ward import BASE, Ward, log_in, token_of
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +89,7 @@ async def test_what_is_broken_is_our_page_and_tells_nothing(ward: Ward) -> None:
     anna = await ward.logged_in("anna")
     path, form = await forms(anna, ward)
     async with ward.database.transaction() as tx:
-        await tx.execute("""UPDATE alert SET inputs = '{"rule": {"bounds": [{}]}}'""")
+        await tx.execute("ALTER TABLE alert RENAME COLUMN why TO broken")
     # As uvicorn does: the fault is answered, then raised for whoever runs the application.
     transport = httpx.ASGITransport(ward.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
@@ -97,7 +100,7 @@ async def test_what_is_broken_is_our_page_and_tells_nothing(ward: Ward) -> None:
     for one in (answer, described):
         assert one.status_code == 500
         assert "Något gick fel" in one.text
-        assert "KeyError" not in one.text
+        assert "UndefinedColumn" not in one.text
         assert one.headers["content-security-policy"] == POLICY
         assert one.headers["cache-control"] == "no-store"
     assert NOTE in answer.text
@@ -126,3 +129,27 @@ async def test_every_fault_is_a_page_of_ours(ward: Ward, language: str) -> None:
         assert f'lang="{language}"' in one.text
         assert one.headers["content-security-policy"] == POLICY
     assert answers[-1].headers["retry-after"]
+
+
+async def test_missing_rights_are_said_with_their_sentence(ward: Ward) -> None:
+    anna = await ward.logged_in("anna")
+    async with ward.database.transaction() as tx:
+        # Whoever runs the tests is a superuser: refuse as the database does.
+        await tx.execute(
+            "CREATE FUNCTION refuse() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE"
+            " insufficient_privilege USING MESSAGE = 'permission denied for table alert'; END $$"
+        )
+        await tx.execute("ALTER TABLE staff RENAME TO real_staff")
+        await tx.execute("CREATE VIEW staff AS SELECT * FROM real_staff WHERE refuse()")
+    inner = httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_inner(ward.database, Figures.new(), Live())),
+        base_url=BASE,
+    )
+    page, listed = await anna.get("/arbetslista"), await anna.get("/api/v1/worklist")
+    ready = await inner.get("/readyz")
+    await inner.aclose()
+    for one in (page, listed, ready):
+        assert one.status_code == 503
+        assert "may not do this: permission denied for table alert" in one.text
+    assert "Servern saknar rättigheter i databasen" in page.text
+    assert listed.json()["title"] == "Servern saknar rättigheter i databasen"
