@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +25,9 @@ from devices.wire.shapes import Seq
 ITEMS_MAX = 500
 # A message's name is a UUID of 36 characters; of what is longer no more is repeated to its sender.
 NAME_MAX = 64
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,10 @@ class Verdict:
     refused: tuple[Refusal, ...] = ()
 
 
-class _Head(msgspec.Struct):
-    """As much of an envelope as any version has."""
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What can be read of an envelope, each field for itself; empty what cannot."""
 
-    v: int
     msg: str = ""
     boot: str = ""
     items: tuple[msgspec.Raw, ...] = ()
@@ -78,7 +82,7 @@ def judge(
     except wire.WireError as error:
         if error.reason == "unsupported_version":
             return _later(verdict, payload, error.reason)
-        return _whole(verdict, error.reason, error.detail, payload)
+        return _whole(_named(verdict, _head(payload)), error.reason, error.detail, payload)
     verdict = Verdict(gateway, leaf, envelope.msg, envelope.boot)
     if (count := len(envelope.items)) > ITEMS_MAX:
         return _whole(verdict, "too_many_items", f"{count} items; at most {ITEMS_MAX}", payload)
@@ -123,14 +127,37 @@ def _item(raw: msgspec.Raw) -> Item | Refusal:
 
 def _later(verdict: Verdict, payload: bytes, reason: str) -> Verdict:
     """Refuse a whole message for now: each of its rows by number as far as they can be read."""
-    try:
-        head = msgspec.json.decode(payload, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        head = _Head(0)
+    head = _head(payload)
     numbers: list[int | None] = [_seq_of(raw) for raw in head.items[:ITEMS_MAX]]
     refused = tuple(Refusal(Nack(seq, reason, "later")) for seq in numbers or [None])
-    msg, boot = head.msg[:NAME_MAX] or verdict.msg, head.boot[:NAME_MAX]
-    return Verdict(verdict.gateway, verdict.leaf, msg, boot, (), refused)
+    named = _named(verdict, head)
+    return Verdict(verdict.gateway, verdict.leaf, named.msg, named.boot, (), refused)
+
+
+def _named(verdict: Verdict, head: _Head) -> Verdict:
+    """Return ``verdict`` with the names that its message gives itself, where they can be read."""
+    msg = head.msg[:NAME_MAX] or verdict.msg
+    return Verdict(verdict.gateway, verdict.leaf, msg, head.boot[:NAME_MAX])
+
+
+def _head(payload: bytes) -> _Head:
+    try:
+        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    except _UNREADABLE:
+        return _Head()
+    return _Head(
+        _field(fields, "msg", str, ""),
+        _field(fields, "boot", str, ""),
+        _field(fields, "items", tuple[msgspec.Raw, ...], ()),
+    )
+
+
+def _field(fields: Mapping[str, msgspec.Raw], name: str, kind: Any, missing: T) -> T:
+    try:
+        value: T = msgspec.json.decode(fields.get(name, b"null"), type=kind)
+    except _UNREADABLE:
+        return missing
+    return value
 
 
 def _whole(verdict: Verdict, reason: str, detail: str, payload: bytes) -> Verdict:
@@ -141,5 +168,5 @@ def _whole(verdict: Verdict, reason: str, detail: str, payload: bytes) -> Verdic
 def _seq_of(raw: msgspec.Raw) -> int | None:
     try:
         return msgspec.json.decode(raw, type=_Numbered).seq
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None

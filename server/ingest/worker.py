@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from server.ingest.verdict import NAME_MAX, Refusal, Verdict, acknowledgement, j
 from server.store import gateways, quarantine
 from server.store.database import Database, Transaction
 from server.store.errors import DatabaseUnavailable, DataRefused
-from server.store.items import Kept, Outcome, ReceivedItem, keep
+from server.store.items import UID_TAKEN, Kept, Outcome, ReceivedItem, keep
 
 RETRY_MIN_S = 0.1
 RETRY_MAX_S = 5.0
@@ -113,20 +113,22 @@ class Worker:
             async with self._database.transaction() as tx:
                 judged = await self._judge(tx, messages)
                 items = [one for j in judged for one in j.received()]
-                kept = await keep(tx, items, stored_at=self._now()) if items else []
+                kept: list[Kept | None] = []
+                if items:
+                    kept.extend(await keep(tx, items, stored_at=self._now()))
                 await self._put_aside(tx, judged)
-            culprits: dict[int, str] = {}
         except DataRefused:
-            judged, kept, culprits = await self._commit_apart(messages)
+            judged, kept = await self._commit_apart(messages)
         log.info(
             "batch_committed",
             messages=len(messages),
-            stored=sum(one.outcome is Outcome.STORED for one in kept),
-            duplicates=sum(one.outcome is Outcome.DUPLICATE for one in kept),
-            refused=sum(len(j.verdict.refused) for j in judged) + len(culprits),
+            stored=_count(kept, Outcome.STORED),
+            duplicates=_count(kept, Outcome.DUPLICATE),
+            refused=sum(len(j.verdict.refused) for j in judged)
+            + sum(_why_refused(one) is not None for one in kept),
             milliseconds=round((time.monotonic() - started_s) * 1000, 1),
         )
-        return _answers(judged, culprits)
+        return _answers(judged, kept)
 
     async def _judge(self, tx: Transaction, messages: Sequence[Message]) -> list[Judged]:
         names = {wire.gateway_of(message.topic)[0] for message in messages}
@@ -148,8 +150,8 @@ class Worker:
 
     async def _commit_apart(
         self, messages: Sequence[Message]
-    ) -> tuple[list[Judged], list[Kept], dict[int, str]]:
-        """Commit the batch's items in halves, down to the ones that the database refuses."""
+    ) -> tuple[list[Judged], list[Kept | None]]:
+        """Commit the batch's items in halves, down to the ones that the database refuses (None)."""
         async with self._database.transaction() as tx:
             judged = await self._judge(tx, messages)
             await self._put_aside(tx, judged)
@@ -160,20 +162,20 @@ class Worker:
             aside = [_culprit(items[i], detail) for i, detail in culprits.items()]
             await quarantine.put(tx, aside, at=self._now())
         log.error("items_refused_by_database", count=len(culprits))
-        return judged, kept, culprits
+        return judged, kept
 
     async def _keep_halves(
         self, items: Sequence[ReceivedItem], offset: int, culprits: dict[int, str]
-    ) -> list[Kept]:
+    ) -> list[Kept | None]:
         if not items:
             return []
         try:
             async with self._database.transaction() as tx:
-                return await keep(tx, items, stored_at=self._now())
+                return [*await keep(tx, items, stored_at=self._now())]
         except DataRefused as error:
             if len(items) == 1:
                 culprits[offset] = str(error)
-                return []
+                return [None]
         middle = len(items) // 2
         return [
             *await self._keep_halves(items[:middle], offset, culprits),
@@ -189,20 +191,30 @@ class Worker:
         self._broker.confirm(answer.judged.message)
 
 
-def _answers(judged: Sequence[Judged], culprits: Mapping[int, str]) -> list[Answer]:
-    """Give each message its part; ``culprits`` is by position among all accepted items."""
+def _answers(judged: Sequence[Judged], kept: Sequence[Kept | None]) -> list[Answer]:
+    """Give each message its part; ``kept`` has one entry for each accepted item, in order."""
     answers = []
-    position = 0
+    outcomes = iter(kept)
     for one in judged:
         stored, refused = [], list(one.verdict.refused)
         for item in one.verdict.accepted:
-            if position in culprits:
-                refused.append(Refusal(wire.Nack(item.seq, REFUSED_BY_DATABASE, "never")))
-            else:
+            reason = _why_refused(next(outcomes))
+            if reason is None:
                 stored.append(item.seq)
-            position += 1
+            else:
+                refused.append(Refusal(wire.Nack(item.seq, reason, "never")))
         answers.append(Answer(one, tuple(stored), tuple(refused)))
     return answers
+
+
+def _why_refused(kept: Kept | None) -> str | None:
+    if kept is None:
+        return REFUSED_BY_DATABASE
+    return UID_TAKEN if kept.outcome is Outcome.CONFLICT else None
+
+
+def _count(kept: Sequence[Kept | None], outcome: Outcome) -> int:
+    return sum(one is not None and one.outcome is outcome for one in kept)
 
 
 def _aside(verdict: Verdict, refusal: Refusal) -> quarantine.Rejected | None:

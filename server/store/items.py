@@ -3,7 +3,8 @@
 The rules of this file (contract.md 1):
 
 - An item's identity is its ``uid``. The first one counts; the same again is a duplicate and changes
-  nothing, in whatever order and however often items come.
+  nothing, in whatever order and however often items come. Another item under a uid that is taken
+  (``identity.py``) is a conflict: it is put into quarantine and never acknowledged.
 - A value belongs to a patient when its ``t`` and its ``gw_t`` lie inside one binding. Otherwise it
   is stored all the same, unassigned, with its reason.
 - An implausible value is stored and flagged.
@@ -27,6 +28,7 @@ from devices.wire import Item
 from server.store import corrections, quarantine
 from server.store.database import Transaction
 from server.store.errors import DataRefused
+from server.store.identity import Claimed, claim, fingerprint
 
 # Where a home screen stands is part of who may have answered on it: each gateway's is its own
 # device.
@@ -34,6 +36,8 @@ SCREEN = "screen"
 # Values that a person entered for somebody else; they name the patient themselves.
 PROXY = "proxy"
 IMPLAUSIBLE = "implausible"
+# Why a conflict is in quarantine, and what its gateway is told.
+UID_TAKEN = "uid_taken"
 # Values dated later than this after their arrival never become a patient's latest: they would hide
 # all that follow. They are stored and shown with their own time.
 FUTURE_MAX_S = 600
@@ -57,10 +61,11 @@ class ReceivedItem:
 
 
 class Outcome(StrEnum):
-    """What became of an item; both mean that the sender may be told "stored"."""
+    """What became of an item; the sender is told "stored" of the first two only."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,46 +99,55 @@ async def keep(
 ) -> list[Kept]:
     """Store the new ones among ``items`` and say for each what became of it, in the given order.
 
+    Another item than the one stored under its uid is a CONFLICT, also of two in ``items``: the
+    first stays. From a gateway it is put into quarantine here; what a person entered is not, since
+    that person can be told. This holds for all types but tombstones (``identity.py``).
     Raises DataRefused (through the transaction) when one of the items cannot be stored at all; then
     none of this transaction is, and the caller finds the culprit by halving.
     """
     late_facts = any(received.item.type in ("clock", "retract") for received in items)
     await corrections.take_turn(tx, alone=late_facts)
-    new = await _new_ones(tx, items, stored_at)
+    claimed = await claim(tx, [(r.item, _fingerprint(r)) for r in items], stored_at=stored_at)
+    new = {items[i].item.uid: items[i] for i in claimed.new}
     rows = [received for received in new.values() if received.item.type in ("value", "event")]
     kept = await _insert(tx, rows, stored_at) if rows else {}
     await _keep_facts(tx, list(new.values()), stored_at)
+    await _put_conflicts_aside(tx, [items[i] for i in claimed.conflicts], stored_at)
     if any(received.item.type == "value" for received in rows):
         await tx.execute("SELECT pg_notify('hemma_inbox', '')")
-    return _outcomes(items, set(new), kept)
+    return _outcomes(items, claimed, kept)
 
 
-def _outcomes(items: Sequence[ReceivedItem], new: set[str], kept: Mapping[str, Kept]) -> list[Kept]:
+def _outcomes(
+    items: Sequence[ReceivedItem], claimed: Claimed, kept: Mapping[str, Kept]
+) -> list[Kept]:
+    outcomes = dict.fromkeys(claimed.new, Outcome.STORED)
+    outcomes |= dict.fromkeys(claimed.conflicts, Outcome.CONFLICT)
     answers = []
-    for received in items:
+    for position, received in enumerate(items):
         uid = received.item.uid
-        if uid not in new:
-            answers.append(Kept(uid, Outcome.DUPLICATE))
-            continue
-        new.discard(uid)  # the same uid again in this batch is a duplicate of the first
-        answers.append(kept.get(uid) or Kept(uid, Outcome.STORED))
+        outcome = outcomes.get(position, Outcome.DUPLICATE)
+        stored = kept.get(uid) if outcome is Outcome.STORED else None
+        answers.append(stored or Kept(uid, outcome))
     return answers
 
 
-async def _new_ones(
-    tx: Transaction, items: Sequence[ReceivedItem], stored_at: datetime
-) -> dict[str, ReceivedItem]:
-    first: dict[str, ReceivedItem] = {}
-    for received in items:
-        first.setdefault(received.item.uid, received)
-    # Sorted: two workers with the same uids wait for each other instead of deadlocking.
-    cursor = await tx.execute(
-        "INSERT INTO item_uid (uid, stored_at) SELECT u, %s FROM unnest(%s::uuid[]) AS u "
-        "ON CONFLICT DO NOTHING RETURNING uid",
-        (stored_at, sorted(first)),
-    )
-    new = {uid.hex for (uid,) in await cursor.fetchall()}
-    return {uid: received for uid, received in first.items() if uid in new}
+def _fingerprint(received: ReceivedItem) -> bytes:
+    entered_for = None
+    if received.patient_id is not None and received.entered_by is not None:
+        entered_for = (received.patient_id, received.entered_by)
+    return fingerprint(received.item, device=_device_name(received), entered=entered_for)
+
+
+async def _put_conflicts_aside(
+    tx: Transaction, conflicts: Sequence[ReceivedItem], stored_at: datetime
+) -> None:
+    aside = [
+        _set_aside(received, UID_TAKEN, "another item is stored under this uid")
+        for received in conflicts
+        if received.gateway_id is not None
+    ]
+    await quarantine.put(tx, aside, at=stored_at)
 
 
 async def _keep_facts(tx: Transaction, new: Sequence[ReceivedItem], stored_at: datetime) -> None:
@@ -170,14 +184,19 @@ def _boot_of(received: ReceivedItem) -> str | None:
 
 def _undecodable(received: ReceivedItem) -> quarantine.Rejected:
     item = received.item
+    detail = f"{item.dev or ''} {item.char or ''} {item.why or ''}".strip()
+    return _set_aside(received, "undecodable", detail)
+
+
+def _set_aside(received: ReceivedItem, reason: str, detail: str) -> quarantine.Rejected:
     return quarantine.Rejected(
         gateway=received.gateway or "",
         topic="measurements",
         boot=received.boot,
-        seq=item.seq,
-        reason="undecodable",
-        detail=f"{item.dev or ''} {item.char or ''} {item.why or ''}".strip(),
-        payload=msgspec.json.encode(item),
+        seq=received.item.seq,
+        reason=reason,
+        detail=detail,
+        payload=msgspec.json.encode(received.item),
     )
 
 

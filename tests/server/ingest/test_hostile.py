@@ -111,3 +111,37 @@ async def test_the_same_uid_from_two_homes_is_stored_once_and_told_to_both(
         " JOIN observation o ON o.uid = m.uid AND o.component_id = 101 ORDER BY m.received_seq"
     )
     assert rows(database_url, query) == [("gw-1", 128.0), ("gw-2", 128.0)], "the first counts"
+
+
+async def test_another_value_under_a_known_uid_is_refused_and_holds_up_nobody(
+    sender: Sender, broker: Broker, database_url: str
+) -> None:
+    add = "INSERT INTO gateway (name, unit_id) SELECT 'gw-2', id FROM unit"
+    rows(database_url, add, fetch=False)
+    liar = pressure(2, uid=pressure(1).uid, systolic=190, raw="1ebe00520060")
+    twin = pressure(5, uid=pressure(4).uid, raw="1ebe00520061")
+    sender.send(liar, pressure(3), pressure(4), twin)
+    await eventually(lambda: {3, 4} <= sender.acked())
+    refusals = [ack.nack for ack in sender.acks() if ack.nack]
+    assert refusals == [tuple(wire.Nack(seq, "uid_taken", "never") for seq in (2, 5))]
+    assert not {2, 5} & sender.acked(), "what is not kept is not acknowledged"
+    async with Sender(broker, "gw-2") as other:
+        other.send(pressure(9, uid=pressure(1).uid, raw="00"), pressure(1))
+        await eventually(lambda: other.acked() == {1})
+        assert other.nacked() == {9: "uid_taken"}
+    found = rows(database_url, "SELECT gateway, seq, reason FROM quarantine ORDER BY seq")
+    assert found == [
+        (name, seq, "uid_taken") for name, seq in (("gw-1", 2), ("gw-1", 5), ("gw-2", 9))
+    ]
+    assert rows(database_url, "SELECT seq FROM measurement ORDER BY seq") == [(1,), (3,), (4,)]
+
+
+async def test_a_taken_uid_beside_what_the_database_refuses(
+    sender: Sender, database_url: str
+) -> None:
+    rows(database_url, "ALTER TABLE measurement ADD CHECK (seq <> 7)", fetch=False)
+    liar = pressure(2, uid=pressure(1).uid, raw="00")
+    sender.send(pressure(3), liar, pressure(7), pressure(8))
+    await eventually(lambda: {3, 8} <= sender.acked())
+    assert sender.nacked() == {2: "uid_taken", 7: "refused_by_database"}
+    assert sender.acked() == {1, 3, 8}

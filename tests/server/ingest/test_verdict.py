@@ -214,3 +214,29 @@ def test_the_acknowledgement_holds_ranges_and_refusals() -> None:
     ack = acknowledgement(judged, [3, 1, 2, 7], judged.refused)
     assert (ack.msg, ack.boot, ack.stored) == (MSG, BOOT, ((1, 3), (7, 7)))
     assert ack.nack == (Nack(9, "bad_item", "never"),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"items": {}},
+        {"v": "1"},
+        {"boot": 7},
+        {"sent": None},
+        {"items": None, "v": 2},
+        {"boot": "x"},
+    ],
+)
+@pytest.mark.parametrize("correlation", [None, b"another"])
+def test_a_message_that_names_itself_is_answered_by_that_name(
+    change: dict[str, Any], correlation: bytes | None
+) -> None:
+    payload = json.dumps({**json.loads(envelope(pressure(1))), **change}).encode()
+    judged = judge(TOPIC, payload, correlation=correlation, known=("gw-1",))
+    assert (judged.msg, bool(judged.refused)) == (MSG, True)
+    assert judged.boot == (BOOT if "boot" not in change else judged.boot)
+
+
+def test_a_name_of_the_wrong_type_is_none() -> None:
+    payload = json.dumps({**json.loads(envelope()), "msg": 7}).encode()
+    assert judge(TOPIC, payload, correlation=b"name", known=("gw-1",)).msg == "name"

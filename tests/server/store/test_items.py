@@ -14,10 +14,18 @@ from devices.wire import Item, WireSample
 from server.store import bindings
 from server.store.database import Database
 from server.store.errors import BindingOverlap, DataRefused
+from server.store.identity import fingerprint
 from server.store.items import Kept, Outcome, ReceivedItem, entered, keep
 from tests.server.homes import BOOT, CUFF, GATEWAY, NOON, Home, pressure, rows, settle
 
 pytestmark = pytest.mark.integration
+
+PINNED = [
+    "c267ff59bc215aca978e31947f98fd92",
+    "d508981cb868520ff4777b1b42aadbe7",
+    "a8528fef6b63cb2b3f2d1228280359b6",
+    "4eab71752c7ff8894665700f7c64acba",
+]
 
 
 @pytest.fixture
@@ -76,6 +84,142 @@ async def test_redelivery_changes_nothing(
     assert outcomes(again) == [Outcome.DUPLICATE, Outcome.DUPLICATE, Outcome.STORED]
     assert rows(database_url, "SELECT count(*), count(DISTINCT uid) FROM measurement") == [(3, 3)]
     assert rows(database_url, "SELECT count(*) FROM engine_inbox") == [(3,)]
+
+
+OTHER_RAW = "1e7800500064"
+
+
+def aside(url: str) -> list[tuple[Any, ...]]:
+    return rows(url, "SELECT gateway, reason, seq, times FROM quarantine ORDER BY seq")
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+async def test_another_item_under_a_taken_uid_is_put_aside_and_the_first_stays(
+    database: Database, home: Home, database_url: str, in_one_batch: bool
+) -> None:
+    first = pressure(1)
+    other = pressure(2, uid=first.uid, raw=OTHER_RAW, systolic=190)
+    batches = [[first, other, pressure(3)]] if in_one_batch else [[first], [other, pressure(3)]]
+    kept = [one for batch in batches for one in await store(database, home, *batch)]
+    assert outcomes(kept) == [Outcome.STORED, Outcome.CONFLICT, Outcome.STORED]
+    again = await store(database, home, other, first)
+    assert outcomes(again) == [Outcome.CONFLICT, Outcome.DUPLICATE]
+    assert aside(database_url) == [(GATEWAY, "uid_taken", 2, 2)]
+    (payload,) = rows(database_url, "SELECT payload FROM quarantine")[0]
+    assert msgspec.json.decode(payload, type=Item) == other, "nothing of it is lost"
+    query = "SELECT value FROM observation WHERE component_id = 101 ORDER BY received_seq"
+    assert rows(database_url, query) == [(128.0,), (128.0,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"raw": OTHER_RAW},
+        {"raw": None},
+        {"char": "2A36"},
+        {"dev": "ble-ffffffffffff"},
+        {"type": "event", "event": "measurement_failed"},
+        {"type": "undecodable"},
+        {"type": "retract", "of": "f" * 32, "raw": None},
+        {"type": "clock", "boot": BOOT, "utc": NOON, "q": "ntp", "raw": None},
+    ],
+)
+async def test_what_makes_it_another_item(
+    database: Database, home: Home, database_url: str, change: dict[str, Any]
+) -> None:
+    await store(database, home, pressure(1))
+    (kept,) = await store(database, home, msgspec.structs.replace(pressure(1), **change))
+    assert kept.outcome is Outcome.CONFLICT
+    assert [row[1] for row in aside(database_url)] == ["uid_taken"]
+    assert rows(database_url, "SELECT count(*) FROM retraction") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"t": NOON - timedelta(days=3), "tq": "corrected", "gw_t": None, "mono_ms": 7},
+        {"seq": 9, "flags": ("movement",), "ctx": {"posture": "sitting"}, "model": "other"},
+        # The bytes are kept: decoding them anew needs no second row.
+        {"samples": (WireSample("150021", 190.0, "mm[Hg]"),)},
+        {"raw": "1E8000520060"},
+        {"type": "tombstone", "raw": None},
+    ],
+)
+async def test_what_does_not_make_it_another_item(
+    database: Database, home: Home, database_url: str, change: dict[str, Any]
+) -> None:
+    await store(database, home, pressure(1))
+    (kept,) = await store(database, home, msgspec.structs.replace(pressure(1), **change))
+    assert kept.outcome is Outcome.DUPLICATE
+    assert aside(database_url) == []
+
+
+async def test_without_bytes_the_samples_tell(database: Database, home: Home) -> None:
+    answer: dict[str, Any] = {"dev": "screen", "char": None, "raw": None}
+    changed = [
+        pressure(1, **answer),
+        pressure(1, **answer, at=NOON - timedelta(days=1)),
+        pressure(1, **answer, systolic=129),
+        pressure(1, **answer, kind="pulse_oximetry", samples=(WireSample("150456", 97, "%"),)),
+    ]
+    expected = [Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.CONFLICT]
+    assert outcomes(await store(database, home, *changed)) == expected
+
+
+async def test_after_a_clock_item_moved_it_a_value_is_still_the_same(
+    database: Database, home: Home
+) -> None:
+    value = pressure(5, at=NOON - timedelta(days=30), tq="estimated", dev_t=None, raw=None)
+    await store(database, home, value, clock(9, mono_ms=120_000, utc=NOON))
+    (kept,) = await store(database, home, value)
+    assert kept.outcome is Outcome.DUPLICATE
+
+
+async def test_a_value_never_hides_behind_a_fact_with_its_uid(
+    database: Database, home: Home, database_url: str
+) -> None:
+    for seq, fact in enumerate(("undecodable", "tombstone"), start=1):
+        value = pressure(seq)
+        await store(database, home, msgspec.structs.replace(value, type=fact))
+        (kept,) = await store(database, home, value)
+        assert kept.outcome is Outcome.CONFLICT
+    taken = [row for row in aside(database_url) if row[1] == "uid_taken"]
+    assert taken == [(GATEWAY, "uid_taken", seq, 1) for seq in (1, 2)]
+
+
+async def test_a_uid_from_before_there_were_fingerprints_counts_as_the_same(
+    database: Database, home: Home, database_url: str
+) -> None:
+    await store(database, home, pressure(1))
+    rows(database_url, "UPDATE item_uid SET identity = NULL", fetch=False)
+    (kept,) = await store(database, home, pressure(1, raw=OTHER_RAW))
+    assert kept.outcome is Outcome.DUPLICATE
+
+
+def test_fingerprints_are_stored_and_so_never_change() -> None:
+    value = pressure(1)
+    typed = msgspec.structs.replace(value, raw=None, char=None)
+    found = [
+        fingerprint(value, device=CUFF),
+        fingerprint(typed, device=CUFF),
+        fingerprint(typed, device="proxy", entered=(1, 1)),
+        fingerprint(clock(9, mono_ms=1, utc=NOON), device=None),
+    ]
+    assert [one.hex() for one in found] == PINNED
+
+
+async def test_two_workers_with_two_items_of_one_uid_keep_one_and_refuse_one(
+    database: Database, home: Home, database_url: str
+) -> None:
+    mine = [pressure(seq, at=NOON + timedelta(seconds=seq)) for seq in range(50)]
+    theirs = [msgspec.structs.replace(item, raw=OTHER_RAW) for item in mine]
+    answers = await asyncio.gather(
+        store(database, home, *mine), store(database, home, *theirs[::-1])
+    )
+    told = [outcome for kept in answers for outcome in outcomes(kept)]
+    assert (told.count(Outcome.STORED), told.count(Outcome.CONFLICT)) == (50, 50)
+    assert rows(database_url, "SELECT count(*) FROM measurement") == [(50,)]
+    assert len(aside(database_url)) == 50
 
 
 async def test_an_older_value_never_becomes_the_latest(
@@ -184,6 +328,28 @@ async def test_a_value_entered_by_a_person(
         "SELECT m.patient_id, d.name, m.entered_by, m.gateway_id, m.seq FROM measurement m"
         " JOIN device d ON d.id = m.device_id",
     ) == [(home.neighbour, "proxy", home.staff, None, None)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"samples": ()}, {"t": NOON - timedelta(hours=1)}, {"ctx": {"note": "rättat"}}, "neighbour"],
+)
+async def test_a_forms_token_with_other_values_is_a_conflict(
+    database: Database, home: Home, database_url: str, other: Any
+) -> None:
+    async def send(patient: int, **change: Any) -> Outcome:
+        item = msgspec.structs.replace(pressure(0, raw=None, char=None), **change)
+        received = entered(item, token="form-1", patient_id=patient, entered_by=home.staff)
+        async with database.transaction() as tx:
+            return (await keep(tx, [received], stored_at=NOON))[0].outcome
+
+    assert await send(home.patient) is Outcome.STORED
+    if other == "neighbour":
+        assert await send(home.neighbour) is Outcome.CONFLICT
+    else:
+        assert await send(home.patient, **other) is Outcome.CONFLICT
+    assert await send(home.patient) is Outcome.DUPLICATE
+    assert aside(database_url) == [], "who typed it is told"
 
 
 async def test_an_event_is_kept_but_not_judged(
