@@ -19,8 +19,11 @@ from server.store.receipts import PendingReceipt
 
 # A receipt is some 110 bytes: this many stay well under the payload limit of 65,536.
 BATCH_MAX = 200
-# What a gateway hears again when it comes online.
+# What a gateway hears again when it says that it is online …
 AGAIN = timedelta(hours=48)
+# … but where nothing changed, all of that at most this often, and in between only what is younger:
+# a connection may break and come back without a word, and take a message with it.
+AGAIN_PAUSE = timedelta(minutes=5)
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,7 @@ class ReceiptSender:
         self._database = database
         self._broker = broker
         self._now = now
+        self._told_all_at: dict[str, datetime] = {}
 
     async def listen(self) -> None:
         """Send new receipts at once, until cancelled; at every connection also those missed."""
@@ -50,29 +54,41 @@ class ReceiptSender:
 
         await self._send(await patiently(unsent))
 
-    async def send_again(self, gateway: str) -> None:
-        """Send a gateway's receipts of the last :data:`AGAIN`; it knows those it has seen."""
+    async def send_again(self, gateway: str, *, has_changed: bool) -> None:
+        """Send receipts again to a gateway that says it is online; it knows those it has seen.
+
+        Those of the last :data:`AGAIN` where its state ``has_changed`` or :data:`AGAIN_PAUSE` is
+        over; else those made since then. What never reached anybody goes with them.
+        """
+        now = self._now()
+        told_at = self._told_all_at.get(gateway)
+        is_all = has_changed or told_at is None or now - told_at >= AGAIN_PAUSE
+        since = now - (AGAIN if is_all else AGAIN_PAUSE)
 
         async def recent() -> list[PendingReceipt]:
             async with self._database.transaction() as tx:
-                return await receipts.since(tx, gateway, self._now() - AGAIN)
+                return await receipts.since(tx, gateway, since)
 
-        await self._send(await patiently(recent))
+        if await self._send(await patiently(recent)) and is_all:
+            self._told_all_at[gateway] = now
 
-    async def _send(self, pending: Sequence[PendingReceipt]) -> None:
+    async def _send(self, pending: Sequence[PendingReceipt]) -> bool:
+        """Send to each gateway its own; return whether somebody took every message."""
+        was_taken = True
         in_order = sorted(pending, key=lambda one: one.gateway)
         for gateway, group in groupby(in_order, key=lambda one: one.gateway):
             mine = list(group)
             for start in range(0, len(mine), BATCH_MAX):
-                await self._send_to(gateway, mine[start : start + BATCH_MAX])
+                was_taken &= await self._send_to(gateway, mine[start : start + BATCH_MAX])
+        return was_taken
 
-    async def _send_to(self, gateway: str, batch: Sequence[PendingReceipt]) -> None:
+    async def _send_to(self, gateway: str, batch: Sequence[PendingReceipt]) -> bool:
         items = tuple(Receipt(one.uid.hex, one.seen_at, one.unit) for one in batch)
         message = wire.encode(Receipts(wire.VERSION, items))
         if not await self._broker.deliver(wire.topic(gateway, "receipts"), message):
             # Nobody at home; the receipts stay unsent and go when the gateway comes online.
             log.info("receipts_wait", gateway=gateway, count=len(batch))
-            return
+            return False
 
         async def mark() -> None:
             async with self._database.transaction() as tx:
@@ -80,3 +96,4 @@ class ReceiptSender:
 
         await patiently(mark)
         log.info("receipts_sent", gateway=gateway, count=len(batch))
+        return True

@@ -30,7 +30,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         work = [
             tasks.create_task(sender.listen(), name="receipts"),
             tasks.create_task(
-                status.listen(database, broker, now=_now, came_online=sender.send_again),
+                status.listen(database, broker, now=_now, heard_online=sender.send_again),
                 name="status",
             ),
         ]

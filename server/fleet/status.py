@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -19,14 +20,22 @@ SUBSCRIPTION = "hemma/v1/+/status"
 log = structlog.get_logger(__name__)
 
 
+class HeardOnline(Protocol):
+    """What to do when ``gateway`` says it is online; ``has_changed``: it was not, or restarted."""
+
+    def __call__(self, gateway: str, *, has_changed: bool) -> Awaitable[None]: ...  # noqa: D102
+
+
 async def listen(
     database: Database,
     broker: BrokerClient,
     *,
     now: Callable[[], datetime],
-    came_online: Callable[[str], Awaitable[None]],
+    heard_online: HeardOnline,
 ) -> None:
-    """Store every status; await ``came_online`` with the name of a gateway that has just come.
+    """Store every status; await ``heard_online`` for each that says online.
+
+    Not for a retained one that changes nothing: that is the broker's memory, and nobody came.
 
     Runs until cancelled. A status that cannot be read is logged: it is the gateway's word on
     itself, and no value.
@@ -34,9 +43,12 @@ async def listen(
     while True:
         for message in await broker.take(50):
             name, status = _read(message)
-            if status is not None and await _store(database, name, status, now):
-                log.info("gateway_online", gateway=name)
-                await came_online(name)
+            if status is not None:
+                has_changed = await _store(database, name, status, now)
+                if has_changed:
+                    log.info("gateway_online", gateway=name)
+                if has_changed or (status.state == "online" and not message.is_retained):
+                    await heard_online(name, has_changed=has_changed)
             broker.confirm(message)
 
 

@@ -57,10 +57,10 @@ async def unsent(
 
 
 async def since(
-    tx: Transaction, gateway: str, moment: datetime, *, limit: int = 500
+    tx: Transaction, gateway: str, moment: datetime, *, limit: int = 5000
 ) -> list[PendingReceipt]:
-    """Return one gateway's receipts since ``moment``, told or not."""
-    wanted = "g.name = %(gateway)s AND r.seen_at >= %(moment)s"
+    """Return one gateway's receipts since ``moment``, and whatever was never told to it."""
+    wanted = "g.name = %(gateway)s AND (r.seen_at >= %(moment)s OR r.sent_at IS NULL)"
     return await _select(tx, wanted, {"gateway": gateway, "moment": moment, "limit": limit})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -115,6 +116,30 @@ async def test_a_receipt_waits_for_a_home_that_is_away(
             say(sender)
             await eventually(lambda: value.uid in seen(sender))
     assert rows(database_url, "SELECT count(*) FROM receipt") == [(1,)]
+
+
+async def test_what_was_lost_without_a_word_is_told_at_the_next_online(
+    settings: Settings, broker: Broker, home: Home, database_url: str
+) -> None:
+    value = pressure(1)
+    async with Database.connect(database_url, name="test") as database:
+        async with database.transaction() as tx:
+            await keep(tx, [ReceivedItem(value, home.gateway, GATEWAY, BOOT)], stored_at=NOON)
+        async with running(run, settings):
+            async with Sender(broker) as sender:
+                say(sender)
+                online = "SELECT state FROM gateway"
+                await eventually(lambda: rows(database_url, online) == [("online",)])
+            # Gone without a will; and what is sent now is taken by nobody who keeps it.
+            async with database.transaction() as tx:
+                now = (await (await tx.execute("SELECT now()")).fetchall())[0][0]
+                await receipts.mark_seen(
+                    tx, [value.uid], staff_id=home.staff, unit_id=home.unit, at=now
+                )
+                await receipts.mark_sent(tx, [UUID(value.uid)], at=now)
+            async with Sender(broker) as sender:
+                say(sender)
+                await eventually(lambda: value.uid in seen(sender))
 
 
 async def test_requests_and_signed_configurations(settings: Settings, broker: Broker) -> None:
