@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,10 @@ ROLES = {
     "web": "server.web.run",
 }
 SUPERVISED = "HEMMA_SUPERVISED"
-STOP_GRACE_S = 8.0
+# A role has this long to end by itself, then it is killed; whatever hangs, the process is gone
+# after the second: together under the ten seconds that are promised.
+STOP_GRACE_S = 5.0
+STOP_TOTAL_S = 8.5
 RESTART_MIN_S = 0.5
 RESTART_MAX_S = 30.0
 # A role that lived this long had no trouble starting: its next restart is quick again.
@@ -116,16 +120,38 @@ def log_as_json() -> None:
 async def _until_stopped(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if not stop.is_set():
+            stop.set()
+            _bound_the_end()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     supervised = os.environ.get(SUPERVISED) == "1"
     if supervised:
-        loop.add_reader(sys.stdin.fileno(), stop.set)
+        loop.add_reader(sys.stdin.fileno(), end)
     try:
         await work(stop)
     finally:
         if supervised:
             loop.remove_reader(sys.stdin.fileno())
+
+
+def _bound_the_end() -> None:
+    """End this process after :data:`STOP_TOTAL_S`, also when a thread or a query never returns.
+
+    Nothing is lost by it: what is not committed is not acknowledged. Children of a supervisor were
+    killed before that, or end as their pipe closes.
+    """
+    timer = threading.Timer(STOP_TOTAL_S, _give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up() -> None:
+    log.error("stop_forced", after_s=STOP_TOTAL_S)
+    os._exit(1)
 
 
 async def _supervise(settings: Settings, stop: asyncio.Event) -> None:

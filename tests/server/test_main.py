@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +19,8 @@ from hemma.broker import Broker
 from server.command import app, bind_app, unit_app, user_app
 from server.main import RESTART_MAX_S, STEADY_S, Pause
 from server.settings import Settings, SettingsError, read_settings
-from tests.server.homes import settle
+from server.store.migrate import _LOCK
+from tests.server.homes import rows, settle
 
 DEADLINE_S = 40.0
 runner = CliRunner()
@@ -145,6 +147,28 @@ def test_all_roles_start_come_back_and_stop(
     for pid in (pid for pids in started().values() for pid in pids):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.integration
+def test_it_stops_within_ten_seconds_also_while_a_migration_waits(database_url: str) -> None:
+    environment = {**os.environ, "HEMMA_DATABASE_URL": database_url}
+    command = "from server.command import app; app()"
+    held = "SELECT FROM pg_stat_activity WHERE application_name = 'hemma-migrate-lock'"
+    with psycopg.connect(database_url) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        process = subprocess.Popen([sys.executable, "-c", command, "run"], env=environment)
+        try:
+            deadline_s = time.monotonic() + DEADLINE_S
+            while not rows(database_url, held):
+                assert time.monotonic() < deadline_s
+                time.sleep(0.1)
+            asked_s = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            process.wait(DEADLINE_S)
+            assert time.monotonic() - asked_s < 10
+        finally:
+            process.kill()
+            process.wait()
 
 
 def wait(is_so: Callable[[], bool], log: Path) -> None:
