@@ -12,7 +12,7 @@ import typer
 
 from server import main
 from server.broker import BrokerClient
-from server.console import JsonOption, answer, gateway_name, inside, stop_on_errors
+from server.console import Commands, JsonOption, answer, gateway_name, inside
 from server.fleet import orders
 from server.registers import bind_app, unit_app, user_app
 from server.settings import read_settings
@@ -24,6 +24,7 @@ __all__ = ["app", "bind_app", "unit_app", "user_app"]
 
 app = typer.Typer(
     name="server",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="The server: stores, judges, shows, and tells someone to act.",
@@ -33,9 +34,8 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Migrate, then run ingest, engine, notify and web in one process group."""
-    with stop_on_errors():
-        main.log_as_json()
-        main.run_all(read_settings(os.environ))
+    main.log_as_json()
+    main.run_all(read_settings(os.environ))
 
 
 @app.command()
@@ -63,9 +63,8 @@ def web() -> None:
 
 
 def _role(name: str) -> None:
-    with stop_on_errors():
-        main.log_as_json()
-        main.run_role(name, read_settings(os.environ))
+    main.log_as_json()
+    main.run_role(name, read_settings(os.environ))
 
 
 @app.command()
@@ -75,8 +74,7 @@ def migrate(as_json: JsonOption = False) -> None:
     Harmless to repeat. Tables that were filled before TimescaleDB came are rewritten, which takes
     minutes where they are large; the roles wait meanwhile and lose nothing.
     """
-    with stop_on_errors():
-        done = migrate_database(read_settings(os.environ).database_url, convert=True)
+    done = migrate_database(read_settings(os.environ).database_url, convert=True)
     extension = f"TimescaleDB {done.timescale}" if done.timescale else "plain PostgreSQL"
     lines = [f"Schema {done.before or 'empty'} → {done.after} on {extension}."]
     if done.hypertables:
@@ -121,8 +119,7 @@ def resend(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a gateway to send its stored rows again, after a restore from backup."""
-    with stop_on_errors():
-        taken = asyncio.run(_ask_resend(gateway, timedelta(days=days)))
+    taken = asyncio.run(_ask_resend(gateway, timedelta(days=days)))
     text = f"{gateway} was asked." if taken else f"{gateway} is not connected: nobody was asked."
     answer({"gateway": gateway, "asked": taken}, text, as_json=as_json)
     if not taken:

@@ -11,16 +11,20 @@ import typer
 
 from server.auth.passwords import hash_password
 from server.auth.roles import Role
-from server.console import JsonOption, answer, device_name, gateway_name, inside
+from server.console import Commands, JsonOption, NotDone, answer, device_name, gateway_name, inside
 from server.store import bindings, people
 from server.store.database import Transaction
 from server.store.errors import NameTaken
 
 PASSWORD_LENGTH_MIN = 12
 
-bind_app = typer.Typer(no_args_is_help=True, help="Which patient uses which device, and when.")
-unit_app = typer.Typer(no_args_is_help=True, help="Care providers' units and their gateways.")
-user_app = typer.Typer(no_args_is_help=True, help="Local accounts of staff.")
+bind_app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Which patient uses which device, and when."
+)
+unit_app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Care providers' units and their gateways."
+)
+user_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Local accounts of staff.")
 
 _FORMATS = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 Since = Annotated[datetime | None, typer.Option(help="UTC; default: now.", formats=_FORMATS)]
@@ -71,10 +75,9 @@ def bind_end(device: str, at: Since = None, as_json: JsonOption = False) -> None
         return await bindings.unbind(tx, device_id, at=_utc(at) or datetime.now(UTC))
 
     ended = inside(work)
-    text = f"{ended} bindings of {device} ended." if ended else f"{device} was not bound then."
-    answer({"ended": ended}, text, as_json=as_json)
     if not ended:
-        raise typer.Exit(1)
+        raise NotDone(f"{device} was not bound then")
+    answer({"ended": ended}, f"{ended} bindings of {device} ended.", as_json=as_json)
 
 
 @bind_app.command("list")
@@ -160,8 +163,7 @@ def _password() -> str:
     else:
         password = sys.stdin.readline().rstrip("\n")
     if len(password) < PASSWORD_LENGTH_MIN:
-        typer.echo(f"hemma: a password has at least {PASSWORD_LENGTH_MIN} characters", err=True)
-        raise typer.Exit(1)
+        raise NotDone(f"a password has at least {PASSWORD_LENGTH_MIN} characters")
     return password
 
 

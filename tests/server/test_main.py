@@ -54,8 +54,15 @@ def test_a_database_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch
     for command in (["migrate"], ["stats", "--json"], ["quarantine", "--json"]):
         result = runner.invoke(app, command)
         assert result.exit_code == 1, command
-        assert "the database does not answer" in result.stderr
-        assert result.stdout == ""
+        if "--json" in command:
+            told = json.loads(result.stdout)
+            assert told["error"] == "database_unavailable"
+            assert "the database does not answer" in told["detail"]
+        else:
+            assert "the database does not answer" in result.stderr
+            assert result.stdout == ""
+    wrong = runner.invoke(app, ["quarantine", "--limit", "0", "--json"])
+    assert (wrong.exit_code, json.loads(wrong.stdout)["error"]) == (2, "usage")
 
 
 @pytest.mark.integration
@@ -101,7 +108,7 @@ def test_the_registers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> No
         result = runner.invoke(which, words)
         assert (result.exit_code, result.stdout) == (2, ""), words
     ended_twice = runner.invoke(bind_app, ["end", "ble-bbbbbbbbbbbb", "--json"])
-    assert (ended_twice.exit_code, json.loads(ended_twice.stdout)) == (1, {"ended": 0})
+    assert (ended_twice.exit_code, json.loads(ended_twice.stdout)["error"]) == (1, "not_done")
     counts = ask(app, "stats")
     assert isinstance(counts, dict)
     assert counts["gateway"] == 2
