@@ -196,7 +196,13 @@ def _what(row: AlertRow, bounds: Bounds, evidence: Sequence[EvidenceRow], words:
     newest = cited.newest(evidence)
     if not bounds.levels or not newest:
         return row.text_sv if words.language is Language.SV else row.text_en
-    return "; ".join(_said(one, bounds, words) for one in newest)
+    first, *others = (_said(one, bounds, words) for one in newest)
+    return "; ".join((first, *(_inside_a_sentence(one) for one in others)))
+
+
+def _inside_a_sentence(text: str) -> str:
+    """Begin with a small letter, but leave an abbreviation alone."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _worst(
