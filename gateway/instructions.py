@@ -3,6 +3,9 @@
 A configuration is applied only when the key pinned at enrolment signed it, it names this gateway
 and its serial is newer than the last one applied; else it is refused with a reason that is reported
 back, and the last good one stays in force.
+
+The pinned key's id (``kid``) is learnt with the first configuration that it signs, a successor's with
+the one that names it; another id is another key, whatever the signature.
 """
 
 from __future__ import annotations
@@ -63,8 +66,11 @@ def apply_config(
             "INSERT INTO config (serial, payload, applied_t) VALUES (?, ?, ?)",
             (body.serial, payload, text_of(at)),
         )
-        if body.next_key is not None and key is not None:
-            _rotate(connection, pinned=key, successor=_raw_key(body.next_key))
+        if key is not None:
+            successor = body.next_key
+            if successor is not None:
+                _rotate(connection, pinned=key, successor=_raw_key(successor))
+            _note_kid(connection, pinned=key, kid=successor.kid if successor else config.kid)
     return _reported(body.serial, None)
 
 
@@ -79,9 +85,11 @@ def _open(
     if key is None:
         raise wire.ConfigRefused("no_key", "none was pinned at enrolment")
     public = Ed25519PublicKey.from_public_bytes(_current_key(connection, key))
+    known_kid = _current_kid(connection, key)
 
-    def verify(_kid: str, signature: bytes, message: bytes) -> bool:
-        # One key holds at a time, so its id decides nothing.
+    def verify(kid: str, signature: bytes, message: bytes) -> bool:
+        if known_kid not in (None, kid):
+            return False
         try:
             public.verify(signature, message)
         except InvalidSignature:
@@ -111,6 +119,23 @@ def _current_key(connection: sqlite3.Connection, pinned: bytes) -> bytes:
         return pinned
     root, successor = row["value"].split(":")
     return bytes.fromhex(successor) if root == pinned.hex() else pinned
+
+
+def _current_kid(connection: sqlite3.Connection, pinned: bytes) -> str | None:
+    """Return the id of the key in force; None until a configuration under it was applied."""
+    row = connection.execute("SELECT value FROM meta WHERE key='config_kid'").fetchone()
+    if row is None:
+        return None
+    root, kid = row["value"].split(":", 1)
+    return kid if root == pinned.hex() else None
+
+
+def _note_kid(connection: sqlite3.Connection, *, pinned: bytes, kid: str) -> None:
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('config_kid', ?)"
+        " ON CONFLICT (key) DO UPDATE SET value=excluded.value",
+        (f"{pinned.hex()}:{kid}",),
+    )
 
 
 def _rotate(connection: sqlite3.Connection, *, pinned: bytes, successor: bytes) -> None:

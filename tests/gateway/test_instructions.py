@@ -31,11 +31,12 @@ def sealed(
     gateway: str = "gw-1",
     key: Ed25519PrivateKey = SERVER,
     next_key: wire.NextKey | None = None,
+    kid: str = "k1",
 ) -> bytes:
     body = wire.ConfigBody(
         for_=gateway, serial=serial, issued=NOON, placement="p1", next_key=next_key
     )
-    return wire.encode(wire.seal_config(body, kid="k1", sign=key.sign))
+    return wire.encode(wire.seal_config(body, kid=kid, sign=key.sign))
 
 
 Apply = Callable[[bytes], wire.ConfigReported]
@@ -98,7 +99,8 @@ def test_key_rotates_only_by_the_old_keys_word(outbox: Outbox, apply: Apply) -> 
     text = base64.urlsafe_b64encode(public(SUCCESSOR)).rstrip(b"=").decode()
     assert apply(sealed(1, next_key=wire.NextKey("k2", text))).ok
     assert not apply(sealed(2)).ok
-    assert apply(sealed(3, key=SUCCESSOR)).ok
+    assert not apply(sealed(3, key=SUCCESSOR)).ok, "the successor has an id of its own"
+    assert apply(sealed(3, key=SUCCESSOR, kid="k2")).ok
     # Enrolled anew with another key: that one holds.
     fresh = Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
     reported = apply_config(
