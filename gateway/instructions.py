@@ -4,8 +4,8 @@ A configuration is applied only when the key pinned at enrolment signed it, it n
 and its serial is newer than the last one applied; else it is refused with a reason that is reported
 back, and the last good one stays in force.
 
-The pinned key's id (``kid``) is learnt with the first configuration that it signs, a successor's with
-the one that names it; another id is another key, whatever the signature.
+The pinned key's id (``kid``) is learnt with the first configuration that it signs, a successor's
+with the one that names it; another id is another key, whatever the signature.
 """
 
 from __future__ import annotations
