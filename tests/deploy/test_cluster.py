@@ -84,7 +84,10 @@ def test_a_folder_with_a_long_path_gets_a_short_socket() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as another account")
+@pytest.mark.skipif(
+    os.geteuid() != 0,
+    reason="Only root can. Not tried here: that root's server runs as another account.",
+)
 def test_as_root_the_server_runs_as_another_account(restartable_cluster: Cluster) -> None:
     account = service_account()
     assert account.uid != 0
