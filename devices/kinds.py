@@ -30,9 +30,9 @@ from types import MappingProxyType
 from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Component:
-    """One number a kind consists of.
+    """One number a kind consists of; there is one object of each, compared by identity.
 
     ``name`` is the English key of contract.md 3, ``code`` what travels, ``unit`` UCUM, ``decimals``
     how many are shown, ``plausible`` an inclusive range in that unit. ``ordinals`` names the

@@ -48,7 +48,7 @@ _SPECIALS = {form: form.specials() for form in (_SFLOAT, _FLOAT)}
 _WORDS = {form: {why: word for word, why in _SPECIALS[form].items()} for form in _SPECIALS}
 
 
-# Pure, with 65,536 answers at most: most of the time of reading a value went into this.
+# Pure, with 65,536 answers at most: some of the time of reading a value went into this.
 @lru_cache(maxsize=1 << 16)
 def decode_sfloat(word: int) -> Number:
     """Return the number in a 16-bit SFLOAT word, or why there is none."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from devices.gatt import date_time
-from devices.gatt.reading import KILOPASCAL, Reader, bit_names, sample, user_context
+from devices.gatt.reading import KILOPASCAL, Reader, bit_names, user_context
 from devices.kinds import KINDS
 from devices.measurement import Absent, Measurement
 from devices.medfloat import encode_sfloat
@@ -65,7 +66,7 @@ def decode(raw: bytes) -> Measurement:
     reader = Reader(raw)
     flags = reader.flags(known=0b11111)
     unit = KILOPASCAL if flags & _KILOPASCAL else None
-    samples = [sample(part, reader.sfloat(part.name), unit) for part in _PRESSURES]
+    samples = [reader.sfloat_sample(part, unit) for part in _PRESSURES]
     notes: list[str] = []
     if all(pressure.value is None for pressure in samples):
         notes.append("measurement_failed")
@@ -74,7 +75,7 @@ def decode(raw: bytes) -> Measurement:
         time, doubts = date_time.take_stamp(reader)
         notes += doubts
     if flags & _PULSE:
-        samples.append(sample(_PULSE_RATE, reader.sfloat("pulse")))
+        samples.append(reader.sfloat_sample(_PULSE_RATE))
     user = reader.unsigned(1, "user") if flags & _USER else None
     if flags & _STATUS:
         notes += status_notes(reader.unsigned(2, "status"))
@@ -110,6 +111,8 @@ def encode(value: BloodPressure) -> bytes:
     return bytes((flags,)) + body
 
 
+# Pure; of its 65,536 answers devices use a handful.
+@lru_cache(maxsize=1 << 8)
 def status_notes(status: int) -> tuple[str, ...]:
     """Return the flags for a measurement status (GATT Specification Supplement, 2A35 to 2B35)."""
     names = bit_names(status, _STATUS_NAMES)

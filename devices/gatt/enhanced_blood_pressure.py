@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from devices.gatt.blood_pressure import status_notes
-from devices.gatt.reading import KILOPASCAL, Reader, sample, user_context
+from devices.gatt.reading import KILOPASCAL, Reader, user_context
 from devices.kinds import KINDS
 from devices.measurement import Absent, Measurement, Sample
 from devices.medfloat import encode_sfloat
@@ -69,7 +69,7 @@ def decode(raw: bytes) -> Measurement:
     flags = reader.flags(KNOWN_FLAGS)
     unit = KILOPASCAL if flags & KILOPASCAL_FLAG else None
     names = ("systolic", "diastolic", "mean")
-    samples = [sample(_KIND.named(name), reader.sfloat(name), unit) for name in names]
+    samples = [reader.sfloat_sample(_KIND.named(name), unit) for name in names]
     has_failed = all(pressure.value is None for pressure in samples)
     told = take_beside(reader, flags)
     reader.end()
@@ -98,7 +98,7 @@ def take_beside(reader: Reader, flags: int) -> Told:
     """Take the fields that ``flags`` announce after the pressures."""
     epoch = _EPOCH_2000 if flags & _SINCE_2000 else _EPOCH_1900
     base = _take_time(reader, epoch) if flags & _TIME else None
-    pulse = sample(_KIND.named("pulse"), reader.sfloat("pulse")) if flags & _PULSE else None
+    pulse = reader.sfloat_sample(_KIND.named("pulse")) if flags & _PULSE else None
     context = user_context(reader.unsigned(1, "user") if flags & _USER else None)
     notes = status_notes(reader.unsigned(2, "status")) if flags & _STATUS else ()
     facing = _take_time(reader, epoch) if flags & _FACING else None

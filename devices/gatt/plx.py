@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from devices.gatt import date_time
-from devices.gatt.reading import Reader, bit_names, sample
+from devices.gatt.reading import Reader, bit_names
 from devices.kinds import KINDS
 from devices.measurement import Absent, Measurement
 from devices.medfloat import encode_sfloat
@@ -77,7 +77,7 @@ def decode(raw: bytes) -> Measurement:
     """Return the spot-check in ``raw``; DecodeError where it cannot be read."""
     reader = Reader(raw)
     flags = reader.flags(known=0b11111)
-    samples = [sample(_KIND.named(name), reader.sfloat(name)) for name in ("spo2", "pulse")]
+    samples = [reader.sfloat_sample(_KIND.named(name)) for name in ("spo2", "pulse")]
     notes: list[str] = []
     if all(reading.value is None for reading in samples):
         notes.append("measurement_failed")
@@ -90,8 +90,7 @@ def decode(raw: bytes) -> Measurement:
     if flags & _SENSOR:
         notes += bit_names(reader.unsigned(3, "sensor status"), SENSOR_STATUS)
     if flags & _AMPLITUDE:
-        amplitude = reader.sfloat("pulse amplitude index")
-        samples.append(sample(_KIND.named("perfusion_index"), amplitude))
+        samples.append(reader.sfloat_sample(_KIND.named("perfusion_index")))
     if flags & _CLOCK_NOT_SET:
         notes.append("device_clock_not_set")
     reader.end()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from devices.gatt.plx import MEASUREMENT_STATUS, SENSOR_STATUS
-from devices.gatt.reading import Reader, bit_names, sample
+from devices.gatt.reading import Reader, bit_names
 from devices.kinds import KINDS
 from devices.measurement import Absent, Measurement
 from devices.medfloat import encode_sfloat
@@ -41,7 +41,7 @@ def decode(raw: bytes) -> Measurement:
     """Return the oximetry in ``raw``; DecodeError where it cannot be read."""
     reader = Reader(raw)
     flags = reader.flags(known=0b11111)
-    samples = [sample(_KIND.named(name), reader.sfloat(name)) for name in ("spo2", "pulse")]
+    samples = [reader.sfloat_sample(_KIND.named(name)) for name in ("spo2", "pulse")]
     notes: list[str] = []
     if all(reading.value is None for reading in samples):
         notes.append("measurement_failed")
@@ -56,8 +56,7 @@ def decode(raw: bytes) -> Measurement:
     if flags & _SENSOR:
         notes += bit_names(reader.unsigned(3, "sensor status"), SENSOR_STATUS)
     if flags & _AMPLITUDE:
-        amplitude = reader.sfloat("pulse amplitude index")
-        samples.append(sample(_KIND.named("perfusion_index"), amplitude))
+        samples.append(reader.sfloat_sample(_KIND.named("perfusion_index")))
     reader.end()
     return Measurement(
         _KIND.name,
