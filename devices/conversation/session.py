@@ -22,140 +22,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 
+from devices.conversation.commands import (
+    Command,
+    Connected,
+    Disconnected,
+    Event,
+    HangUp,
+    Keep,
+    Moment,
+    NoteClock,
+    Notified,
+    Pair,
+    Paired,
+    Read,
+    ReadValue,
+    Subscribe,
+    Subscribed,
+    WriteValue,
+    Written,
+)
 from devices.errors import DecodeError
 from devices.gatt import date_time
 from devices.profiles.profile import Profile
 
 CLOCK_RIGHT_S = 2.0
 """A device's clock counts whole seconds; nearer than this it is called right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When something happened: a monotonic clock in seconds and the local wall time (naive).
-
-    ``local`` is None where whoever asks does not know what time it is; then no clock is set by it.
-    """
-
-    mono_s: float
-    local: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """The link is up and discovery done. Characteristics as four upper-case hex digits.
-
-    ``bonded`` is True only where the platform is sure; pairing a bonded device does nothing.
-    """
-
-    characteristics: frozenset[str]
-    bonded: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """Answer to :class:`Pair`: whether the link is bonded and encrypted now."""
-
-    ok: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Answer to :class:`ReadValue`; ``raw`` is None where the device refused or the time was up."""
-
-    characteristic: str
-    raw: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Answer to :class:`WriteValue`."""
-
-    characteristic: str
-    ok: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """Answer to :class:`Subscribe`."""
-
-    characteristic: str
-    ok: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Notified:
-    """The device sent a value, and it is durably kept already (``kept``), or could not be."""
-
-    characteristic: str
-    raw: bytes
-    kept: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """The link is gone, whoever ended it."""
-
-
-Event = Connected | Paired | Read | Written | Subscribed | Notified | Tick | Disconnected
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Bond, or encrypt with the bond there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadValue:
-    """Read this characteristic."""
-
-    characteristic: str
-
-
-@dataclass(frozen=True, slots=True)
-class WriteValue:
-    """Write ``raw`` with response."""
-
-    characteristic: str
-    raw: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribe:
-    """Ask for indications or notifications."""
-
-    characteristic: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoteClock:
-    """How far the device's clock is ahead of ours (negative: behind); None: it was never set."""
-
-    offset_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Keep a value that was read (a notified value is kept before it comes here)."""
-
-    characteristic: str
-    raw: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class HangUp:
-    """End the link from our side."""
-
-
-Command = Pair | ReadValue | WriteValue | Subscribe | NoteClock | Keep | HangUp
 
 
 _SET_CLOCK = WriteValue("", b"")
