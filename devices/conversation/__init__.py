@@ -1,0 +1,56 @@
+"""One link with one device, as events in and commands out; read ``session`` first."""
+
+from __future__ import annotations
+
+from devices.conversation.commands import (
+    EVENTS,
+    Command,
+    Connected,
+    Consent,
+    Disconnected,
+    Event,
+    HangUp,
+    Keep,
+    Moment,
+    NoteClock,
+    NoteEvent,
+    NoteSequence,
+    Notified,
+    Pair,
+    Paired,
+    Read,
+    ReadValue,
+    Subscribe,
+    Subscribed,
+    Tick,
+    WriteValue,
+    Written,
+)
+from devices.conversation.session import Conversation, Ending
+
+__all__ = [
+    "EVENTS",
+    "Command",
+    "Connected",
+    "Consent",
+    "Conversation",
+    "Disconnected",
+    "Ending",
+    "Event",
+    "HangUp",
+    "Keep",
+    "Moment",
+    "NoteClock",
+    "NoteEvent",
+    "NoteSequence",
+    "Notified",
+    "Pair",
+    "Paired",
+    "Read",
+    "ReadValue",
+    "Subscribe",
+    "Subscribed",
+    "Tick",
+    "WriteValue",
+    "Written",
+]
