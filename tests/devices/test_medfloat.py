@@ -36,6 +36,18 @@ FLOATS = [
     (0x80FFFFFF, "-1E-128"),
     (0x007FFFFD, "8388605"),
 ]
+# HL7 Personal Health Device guide (github.com/HL7/phd, FLOATS.md): FLOAT, SFLOAT, and the number in
+# FHIR, with the digits that tell its precision.
+HL7_PHD = [
+    (0x00000002, 0x0002, "2"),
+    (0xFF000014, 0xF014, "2.0"),
+    (0xFE0000C8, 0xE0C8, "2.00"),
+    (0x01000002, 0x1002, "20"),
+    (0x02000002, 0x2002, "200"),
+    (0x000000C8, 0x00C8, "200"),
+    (0x000004D2, 0x04D2, "1234"),
+    (0x00FFFB2E, 0x0B2E, "-1234"),
+]
 FLOAT_SPECIALS = [
     (0x007FFFFF, Absent.NAN),
     (0x00800000, Absent.NRES),
@@ -43,6 +55,19 @@ FLOAT_SPECIALS = [
     (0x00800002, Absent.NEGATIVE_INFINITY),
     (0x00800001, Absent.RESERVED),
 ]
+
+
+@pytest.mark.parametrize(("word32", "word16", "number"), HL7_PHD)
+def test_the_guide_of_hl7(word32: int, word16: int, number: str) -> None:
+    for read in (decode_float(word32), decode_sfloat(word16)):
+        assert isinstance(read, Decimal)
+        assert f"{read:f}" == number
+
+
+# The white paper Personal Health Devices Transcoding, as quoted: 114 mmHg and 0.00118 kg/L.
+@pytest.mark.parametrize(("word", "number"), [(0x0072, "114"), (0xB076, "0.00118")])
+def test_the_white_paper(word: int, number: str) -> None:
+    assert decode_sfloat(word) == Decimal(number)
 
 
 @pytest.mark.parametrize(("word", "number"), SFLOATS)

@@ -3,18 +3,20 @@
 Bytes that Bumble makes must read as what it was given, and it must read ours.
 """
 
+from bumble.profiles.battery_service import BatteryService
 from bumble.profiles.device_information_service import DeviceInformationService
 from bumble.profiles.heart_rate_service import HeartRateService
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.gatt import body_sensor_location, heart_rate, system_id
+from devices.gatt import battery, body_sensor_location, device_information, heart_rate, system_id
 from devices.gatt.heart_rate import HeartRate
 
 Measurement = HeartRateService.HeartRateMeasurement
 RATES = st.integers(0, 0xFFFF)
 CONTACT = st.none() | st.booleans()
 ENERGY = st.none() | st.integers(0, 0xFFFF)
+LEVEL = BatteryService(lambda _: 0).battery_level_characteristic
 INTERVALS = st.lists(st.integers(0, 0xFFFF), max_size=20)
 
 
@@ -45,6 +47,28 @@ def test_places_have_the_same_numbers() -> None:
     for place in HeartRateService.BodySensorLocation:
         name = "earlobe" if place.name == "EAR_LOBE" else place.name.lower()
         assert body_sensor_location.encode(name) == bytes((place,))
+
+
+@given(st.integers(0, 100))
+def test_battery_level(percent: int) -> None:
+    theirs = LEVEL.encode_value(percent)
+    assert battery.decode(theirs).samples[0].value == percent
+    assert LEVEL.decode_value(battery.encode(percent)) == percent
+
+
+def test_device_information() -> None:
+    told = {
+        "manufacturer_name": "Hemma Prüftechnik",
+        "model_number": "UA-651BLE",
+        "serial_number": "5141000123",
+        "hardware_revision": "1.0",
+        "firmware_revision": "2.03",
+        "software_revision": "",
+    }
+    service = DeviceInformationService(**told)  # type: ignore[arg-type]  # texts, all of them
+    raw = {c.uuid.to_hex_str(): bytes(c.value) for c in service.characteristics}
+    read = [device_information.decode(raw[uuid], characteristic=uuid).fields for uuid in raw]
+    assert [list(fields.values()) for fields in read] == [[text] for text in told.values()]
 
 
 def test_system_id() -> None:
