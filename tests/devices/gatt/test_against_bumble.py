@@ -66,8 +66,11 @@ def test_device_information() -> None:
         "software_revision": "",
     }
     service = DeviceInformationService(**told)  # type: ignore[arg-type]  # texts, all of them
-    raw = {c.uuid.to_hex_str(): bytes(c.value) for c in service.characteristics}
-    read = [device_information.decode(raw[uuid], characteristic=uuid).fields for uuid in raw]
+    read = []
+    for one in service.characteristics:
+        assert isinstance(one.value, bytes)
+        uuid = one.uuid.to_hex_str()
+        read.append(device_information.decode(one.value, characteristic=uuid).fields)
     assert [list(fields.values()) for fields in read] == [[text] for text in told.values()]
 
 
