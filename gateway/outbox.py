@@ -28,7 +28,7 @@ import structlog
 from devices import wire
 from gateway.boots import next_seq, register_boot
 from gateway.clock import ClockReading, text_of, text_or_none
-from gateway.device_notes import clock_ahead_ms, note_device
+from gateway.device_facts import clock_ahead_ms, note_device
 from gateway.errors import StorageFull
 from gateway.identity import count_duplicate, identify, remember
 from gateway.records import forget_oldest, forget_records, retire, want_again

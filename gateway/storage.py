@@ -129,6 +129,49 @@ MIGRATIONS = (
         payload TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    -- Up to which number a device's stored records are kept, and what proves its numbering.
+    CREATE TABLE records_kept (
+        dev    TEXT NOT NULL,
+        char   TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        proof  BLOB,
+        PRIMARY KEY (dev, char)
+    ) STRICT, WITHOUT ROWID;
+    -- When the session of a glucose sensor began, as it said, and when it said so.
+    CREATE TABLE sensor_session (
+        dev     TEXT PRIMARY KEY,
+        raw     BLOB NOT NULL,
+        boot    TEXT NOT NULL,
+        mono_ms INTEGER NOT NULL
+    ) STRICT;
+    -- The last fact of each sort that was noted about a device, and how often since it was sent.
+    CREATE TABLE noted (
+        dev     TEXT NOT NULL,
+        what    TEXT NOT NULL,
+        detail  TEXT NOT NULL,
+        boot    TEXT NOT NULL,
+        mono_ms INTEGER NOT NULL,
+        unsaid  INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (dev, what)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE consent (
+        dev        TEXT PRIMARY KEY,
+        user_index INTEGER NOT NULL,
+        code       INTEGER NOT NULL
+    ) STRICT;
+    -- The last value kept of a device that tells one each second, and what was left out since.
+    CREATE TABLE live (
+        dev     TEXT NOT NULL,
+        char    TEXT NOT NULL,
+        raw     BLOB NOT NULL,
+        boot    TEXT NOT NULL,
+        mono_ms INTEGER NOT NULL,
+        values_left_out INTEGER NOT NULL DEFAULT 0,
+        rr_left_out     INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (dev, char)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
