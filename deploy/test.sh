@@ -16,11 +16,13 @@ wanted_packages() {
     # The driver that Playwright brings along is linked with it.
     [ -n "$(find /lib /usr/lib -name 'libatomic.so.1' 2>/dev/null)" ] || printf 'libatomic1 '
     have chromium || have chromium-browser || printf 'chromium '
+    have qemu-system-x86_64 || printf 'qemu-system-x86 '
+    have depmod || printf 'kmod '
+    have mmdebstrap || printf 'mmdebstrap '
     if [ "$debian_major" = 13 ]; then
         has_timescale || printf 'postgresql-17-timescaledb '
     else
         ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || printf 'postgresql '
-        [ -d "$timescale_tree" ] || has_timescale || have mmdebstrap || printf 'mmdebstrap '
     fi
 }
 
@@ -33,6 +35,15 @@ get_timescale_tree() {
     as_root mmdebstrap --quiet --variant=minbase --include=postgresql-17,postgresql-17-timescaledb \
         trixie "$new" >&2 || fail "mmdebstrap could not make the tree (its words are above)"
     as_root mv -T "$new" "$timescale_tree"
+}
+
+# Small emulated machines with a real BlueZ: Debian 13's, Debian 12's (tests/ble/README.md).
+get_appliances() {
+    "$venv/bin/python" -B -m tests.ble.appliance build --check 2>/dev/null && return 0
+    can_be_root || fail "needs root once, and there is no sudo, to make the BlueZ images in /var/cache/hemma"
+    say "making the images with real BlueZ in /var/cache/hemma/appliance (a minute)"
+    as_root env HEMMA_APPLIANCE_CACHE="${HEMMA_APPLIANCE_CACHE:-}" \
+        "$venv/bin/python" -B -m tests.ble.appliance build >&2 || fail "the BlueZ images could not be made (see above)"
 }
 
 results=$(mktemp -d)
@@ -67,6 +78,7 @@ begun=$(date +%s)
 get_debian_packages $(wanted_packages)
 get_timescale_tree
 get_environment test
+get_appliances
 printf '%-14s %7s  %s\n' install "$(($(date +%s) - begun))" "" >>"$results/table"
 
 HEMMA_TEST_REQUIRE_ALL=1
@@ -77,8 +89,9 @@ step format "$venv/bin/ruff" format --check .
 step lint "$venv/bin/ruff" check .
 step imports "$venv/bin/lint-imports"
 step types "$venv/bin/mypy"
-step unit tests --numprocesses=2 -m "not integration and not browser and not demo"
-step integration tests --numprocesses=2 --dist=loadfile -m "integration and not browser and not demo"
+step unit tests --numprocesses=2 -m "not integration and not browser and not demo and not ble"
+step integration tests --numprocesses=2 --dist=loadfile -m "integration and not browser and not demo and not ble"
+step ble tests --numprocesses=2 --dist=loadgroup -m ble
 step browser tests --numprocesses=2 -m "browser and not demo"
 step demo tests -m demo
 

@@ -1,0 +1,106 @@
+"""A guest for each BlueZ, with virtual devices on its air, for as long as the session lasts.
+
+All tests here share one event loop: the link between Bumble and the guest lives as long as the
+guest. With xdist, the tests of one BlueZ stay on one worker.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from devices.virtual.place import Place
+from tests.ble.appliance import images
+from tests.ble.appliance.guest import PROGRAM, Guest
+from tests.ble.appliance.recipe import VARIANTS
+from tests.ble.bluez import Bluez, until
+from tests.fix_missing import missing
+
+HERE: Final = Path(__file__).parent
+USUAL: Final = ("5.82", "5.66")
+PLACE_SEED: Final = 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a guest, give it the session's loop, and keep each guest on one worker."""
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+        if "guest_environment" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.ble)
+            parameters = getattr(getattr(item, "callspec", None), "params", {})
+            item.add_marker(pytest.mark.xdist_group(parameters.get("guest", "other")))
+
+
+def image_or_missing(variant: str) -> images.Image:
+    """Return the image of a variant; skip or fail as tests.fix_missing says where there is none."""
+    if shutil.which(PROGRAM) is None:
+        missing("QEMU (qemu-system-x86) is not on this machine: the real BlueZ is not tried.")
+    image = images.find(VARIANTS[variant])
+    if image is None:
+        missing(
+            f"There is no image with BlueZ {variant}: the real BlueZ is not tried."
+            " Make it with `python -m tests.ble.appliance build`."
+        )
+    return image
+
+
+@pytest.fixture(scope="session")
+def guest_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets in it."""
+    folder = Path(tempfile.mkdtemp(prefix="hemma-ble-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def place() -> AsyncIterator[Place]:
+    """The air that the guests and the virtual devices share."""
+    async with Place(seed=PLACE_SEED) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=USUAL)
+async def guest(
+    request: pytest.FixtureRequest, guest_folder: Path, place: Place
+) -> AsyncIterator[Guest]:
+    """A running guest of each BlueZ, its adapter on the air of ``place``."""
+    image = image_or_missing(request.param)
+    folder = guest_folder / request.param
+    folder.mkdir()
+    async with Guest.boot(image, folder) as booted:
+        controller = await place.attach(booted.hci)
+        await booted.command("btattach start")
+        yield booted
+        await place.detach(controller)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guest_environment(guest: Guest) -> AsyncIterator[None]:
+    """This process's environment while the guest's BlueZ is its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in guest.environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bluez(guest: Guest, guest_environment: None) -> AsyncIterator[Bluez]:
+    """The guest's BlueZ, its adapter on whatever the test before did; forgets all afterwards."""
+    await guest.command("bluetoothd start")
+    await guest.command("btattach start")
+    observer = Bluez()
+    await observer.open()
+    await until(observer.is_powered, "the adapter is on")
+    yield observer
+    for path, interfaces in (await observer.objects()).items():
+        if "org.bluez.Device1" in interfaces:
+            await observer.remove(path.rsplit("dev_", 1)[1].replace("_", ":"))
+    await observer.close()
