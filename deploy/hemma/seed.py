@@ -19,7 +19,8 @@ from alerts.lifecycle import Outcome
 from alerts.limits import Guardrail, Override
 from alerts.plan import NATIONAL
 from devices.kinds import KINDS
-from devices.virtual.home import DESIGNS, addresses
+from devices.virtual.designs import DESIGNS
+from devices.virtual.home import AT_HOME, addresses
 from devices.virtual.people import PEOPLE, SCREEN, Bounds, Person, StoryItem, story_items
 from devices.wire import DeviceStatus, Item, Radio, Stamp, Status, item_from, record_uid
 from hemma.errors import TakenError
@@ -106,7 +107,7 @@ def live_devices() -> dict[str, str]:
     names = addresses(SEED)[1:]
     return {
         what: "ble-" + address.replace(":", "").lower()
-        for what, address in zip(DESIGNS, names, strict=True)
+        for what, address in zip(AT_HOME, names, strict=True)
     }
 
 

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from bumble.controller import Controller
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.hci import Address
 from bumble.host import Host
-from bumble.link import LocalLink
 from bumble.transport.common import AsyncPipeSink
+
+from devices.virtual.air import Air, AirController
 
 T = TypeVar("T")
 
@@ -49,12 +49,12 @@ class PatientHost(Host):
         return await finish(super()._send_command(command, response_timeout))
 
 
-def controller_device(link: LocalLink, *, name: str, address: str) -> tuple[Controller, Device]:
-    """A Bumble host and its controller on ``link``, not yet powered on.
+def controller_device(air: Air, *, name: str, address: str) -> tuple[AirController, Device]:
+    """A Bumble host and its controller on the ``air``, not yet powered on.
 
     ``address`` is a random static address (two top bits set), so it is the identity address too.
     """
-    controller = Controller(name, link=link)
+    controller = AirController(name, link=air)
     config = DeviceConfiguration(name=name, address=Address(address))
     device = Device(config=config, host=PatientHost(controller, AsyncPipeSink(controller)))
     return controller, device
