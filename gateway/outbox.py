@@ -152,6 +152,10 @@ class Outbox:
         self._make_room()
         return used_share(self.connection, self.path) >= LOW_GRADE_SHARE
 
+    def has_room(self) -> bool:
+        """Tell whether a new value could be kept; acknowledged rows make room first."""
+        return not self.is_nearly_full() or used_share(self.connection, self.path) < ROW_SHARE
+
     def _write(self, boot: str, reading: ClockReading, draft: Draft) -> Written:
         # A row's boot is that of its bytes, also when a later boot takes it from the journal.
         now = draft.item.gw_t or reading.utc

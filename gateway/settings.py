@@ -16,6 +16,7 @@ from gateway.errors import SettingsInvalid
 NAME = re.compile(r"[a-z0-9-]{1,40}")
 PORT_MAX = 65_535
 CONFIG_KEY_BYTES = 32
+RESTART_BLUETOOTH = "systemctl restart bluetooth.service"
 QUOTA_BYTES = 256 * 1024 * 1024
 QUOTA_MIN_BYTES = 256 * 1024
 TIMEZONE = "Europe/Stockholm"
@@ -28,6 +29,8 @@ class Settings:
     ``name`` is also its MQTT client id and user name. ``config_key`` is the pinned Ed25519 public
     key (32 raw bytes), None before enrolment: then every configuration is refused. ``timezone`` is
     the home's: devices tell local time. ``quota_bytes`` bounds the outbox file.
+    ``restart_bluetooth`` and ``reboot`` are commands for a radio that is stuck, split as a shell
+    would; an empty one is not run, and said to be due instead.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Settings:
     config_key: bytes | None = None
     timezone: str = TIMEZONE
     quota_bytes: int = QUOTA_BYTES
+    restart_bluetooth: str = ""
+    reboot: str = ""
 
     def __post_init__(self) -> None:
         """Raise SettingsInvalid for a value that cannot work."""
@@ -83,6 +88,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         config_key=config_key_of(values.get("HEMMA_CONFIG_KEY")),
         timezone=values.get("HEMMA_TIMEZONE", TIMEZONE),
         quota_bytes=_number(values, "HEMMA_GATEWAY_QUOTA_BYTES", QUOTA_BYTES),
+        restart_bluetooth=values.get("HEMMA_GATEWAY_RESTART_BLUETOOTH", RESTART_BLUETOOTH),
+        reboot=values.get("HEMMA_GATEWAY_REBOOT", ""),
     )
 
 

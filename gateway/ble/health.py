@@ -8,6 +8,7 @@ stretches of that length, as it does wherever a telephone, a television or a nei
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -18,6 +19,8 @@ STRETCHES_KEPT = 10
 STRETCHES_MIN = 3
 """Fewer stretches than this say nothing about what is usual here."""
 DEVICES_MAX = 64
+BOND_REFUSALS = 3
+"""So many refused links in a row, with none between that brought a value, are no accident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,19 @@ class RadioHealth:
 
     Times are seconds of the gateway's monotonic clock. ``resets`` counts scans that were started
     anew because the radio was deaf; ``endings`` counts links by how they ended, including those
-    that never came about ("no_link"); ``devices`` is by device name (``ble-…``).
+    that never came about ("no_link"), which ``no_links`` tells apart by reason; ``devices`` is by
+    device name (``ble-…``). ``on_heard`` is called with each advertisement; ``counts`` gives what
+    others count beside this (:mod:`gateway.radio_side`).
     """
 
     deaf_after_s: float = DEAF_S
     resets: int = 0
     endings: Counter[str] = field(default_factory=Counter)
+    no_links: Counter[str] = field(default_factory=Counter)
     devices: dict[str, DeviceSeen] = field(default_factory=dict)
+    on_heard: Callable[[], None] = lambda: None
+    counts: Callable[[], Mapping[str, int]] = dict
+    _bond_refusals: Counter[str] = field(default_factory=Counter)
     last_heard_s: float | None = None
     _listening_since_s: float | None = None
     _stretches: deque[bool] = field(default_factory=lambda: deque(maxlen=STRETCHES_KEPT))
@@ -79,6 +88,7 @@ class RadioHealth:
         self.last_heard_s = now_s
         self._heard_in_stretch = True
         self._is_deaf = False
+        self.on_heard()
 
     def judge(self, now_s: float) -> bool:
         """Close a stretch that has run out; returns whether the scan should be started anew now.
@@ -109,6 +119,23 @@ class RadioHealth:
         self.devices[dev] = DeviceSeen(at, clock_offset_s)
         while len(self.devices) > DEVICES_MAX:
             self.devices.pop(next(iter(self.devices)))
+
+    def bond_told(self, dev: str, *, is_refused: bool, is_good: bool) -> None:
+        """A link with ``dev`` told something of its bond: refused it, or brought a value."""
+        if is_refused:
+            self._bond_refusals[dev] += 1
+        elif is_good:
+            del self._bond_refusals[dev]
+
+    def bonds_may_be_new(self) -> None:
+        """A person has paired a device: what was known of refused bonds may be past."""
+        self._bond_refusals.clear()
+
+    def bond_lost(self) -> tuple[str, ...]:
+        """The devices that forgot this gateway, or it them: a person has to pair them again."""
+        return tuple(
+            sorted(dev for dev, count in self._bond_refusals.items() if count >= BOND_REFUSALS)
+        )
 
     def _is_something_expected(self) -> bool:
         heard = sum(self._stretches)

@@ -11,118 +11,61 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 import structlog
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
 
-from devices.conversation import Ending
 from devices.profiles import PROFILES
+from gateway.ble.connect import Limits
+from gateway.ble.gatt import LINK_ERRORS
 from gateway.ble.health import RadioHealth
+from gateway.ble.journal import Journal
+from gateway.ble.objects import Device
 from gateway.ble.radio import Radio
-from gateway.ble.session import LINK_ERRORS, Ended, Journal, Limits, converse
+from gateway.ble.recovery import Recovery, Trouble
+from gateway.ble.room import Room
+from gateway.ble.session import Ended, Notes, Surroundings, converse
+from gateway.ble.subscriptions import Subscriptions
+from gateway.ble.turn import Turn
+from gateway.ble.watch import Watch
 from gateway.clock import ClockReading
 from gateway.paired import PairedDevice
 
 log = structlog.get_logger(__name__)
 
-SIGHTING_MAX_S = 15.0
-"""How long an advertisement is good for; a device heard earlier may have gone to sleep."""
-REST_FIRST_S = 0.5
-REST_MAX_S = 30.0
-"""Rest after a link that brought nothing, doubling. It stays below the time such devices advertise,
-so that a cuff once out of reach is not left waiting. No jitter: this radio has one user."""
 RADIO_RETRY_FIRST_S = 1.0
 RADIO_RETRY_MAX_S = 30.0
-PAIRED_AGE_MAX_S = 1.0
-"""Hundreds of advertisements a second come in where people live close; each is looked up."""
 JUDGE_EVERY_S = 5.0
 SCANNER_STOP_MAX_S = 5.0
 
 
-@dataclass(slots=True)
-class _Rest:
-    served_s: float = 0.0
-    failures: int = 0
-    until_s: float = 0.0
+@dataclass(frozen=True, slots=True)
+class OnBluez:
+    """What there is beside bleak where BlueZ is below it (a gateway, not the virtual link)."""
+
+    subscriptions: Subscriptions
+    watch: Watch
+    recovery: Recovery
 
 
 @dataclass(slots=True)
-class _Room:
-    """What listening knows: who was heard when, who rests."""
+class _Ear:
+    room: Room
+    around: Surroundings
+    turn: Turn
+    bluez: OnBluez | None
+    retry_s: float = RADIO_RETRY_FIRST_S
+    adopted: int = -1
 
-    paired: Callable[[], Sequence[PairedDevice]]
-    clock: Callable[[], ClockReading]
-    health: RadioHealth
-    sightings: dict[str, tuple[float, BLEDevice]] = field(default_factory=dict)
-    rests: dict[str, _Rest] = field(default_factory=dict)
-    something: asyncio.Event = field(default_factory=asyncio.Event)
-    _known: dict[str, PairedDevice] = field(default_factory=dict)
-    _asked_s: float = float("-inf")
-
-    def now_s(self) -> float:
-        return self.clock().mono_ms / 1000
-
-    def known(self, now_s: float) -> dict[str, PairedDevice]:
-        """The paired devices by address; asked for anew when what is known is a second old."""
-        if now_s - self._asked_s >= PAIRED_AGE_MAX_S:
-            self._asked_s = now_s
-            self._known = {device.address.upper(): device for device in self.paired()}
-        return self._known
-
-    def on_advertisement(self, device: BLEDevice, _data: AdvertisementData) -> None:
-        now_s = self.now_s()
-        self.health.heard(now_s)
-        address = device.address.upper()
-        if address in self.known(now_s):
-            self.sightings[address] = (now_s, device)
-            self.something.set()
-
-    def choose(self) -> tuple[PairedDevice, BLEDevice] | None:
-        """The paired device, heard lately and not resting, that was served longest ago."""
-        now_s = self.now_s()
-        known = self.known(now_s)
-        self.sightings = {
-            address: sighting
-            for address, sighting in self.sightings.items()
-            if address in known and now_s - sighting[0] <= SIGHTING_MAX_S
-        }
-        ready = [
-            address
-            for address in self.sightings
-            if self.rests.setdefault(address, _Rest()).until_s <= now_s
-        ]
-        if not ready:
-            return None
-        address = min(ready, key=lambda address: self.rests[address].served_s)
-        _, device = self.sightings.pop(address)
-        return known[address], device
-
-    def served(self, paired: PairedDevice, ended: Ended) -> None:
-        """Note how it went; a link that brought nothing earns the device a rest."""
-        reading = self.clock()
-        now_s = reading.mono_ms / 1000
-        rest = self.rests.setdefault(paired.address.upper(), _Rest())
-        rest.served_s = now_s
-        if ended.values > 0 and ended.ending is not Ending.NOT_KEPT:
-            rest.failures, rest.until_s = 0, now_s
-        else:
-            rest.failures += 1
-            rest.until_s = now_s + min(REST_MAX_S, REST_FIRST_S * 2.0 ** min(rest.failures - 1, 16))
-        ending = ended.ending.value if ended.ending is not None else "no_link"
-        self.health.ended(paired.dev, ending, reading.utc, ended.clock_offset_s)
-        log.info(
-            "device_link_ended",
-            dev=paired.dev,
-            ending=ending,
-            values=ended.values,
-            cause=ended.cause,
-            failures=rest.failures,
-        )
+    @property
+    def stops(self) -> tuple[asyncio.Event, ...]:
+        """What ends a scan, beside a device that may be served."""
+        wanted = self.turn.wanted
+        return (wanted,) if self.bluez is None else (wanted, self.bluez.watch.lost)
 
 
 async def listen(
@@ -134,48 +77,126 @@ async def listen(
     health: RadioHealth,
     zone: tzinfo | None = None,
     limits: Limits | None = None,
+    turn: Turn | None = None,
+    bluez: OnBluez | None = None,
+    notes: Notes | None = None,
+    has_room: Callable[[], bool] = lambda: True,
 ) -> None:
     """Run until cancelled; then hang up and stop scanning first.
 
     ``paired`` is asked every second while something advertises, so that a device enrolled meanwhile
-    is served. ``journal`` keeps each raw value before the device may forget it. ``zone`` is the
-    home's, for the devices' clocks; default Sweden's. Raises nothing that a radio, a bus or a
+    is served. ``journal`` keeps each raw value before the device may forget it; while ``has_room``
+    says no, nothing is linked up with. ``zone`` is the home's, for the devices' clocks; default
+    Sweden's. ``turn`` shares the adapter with who enrols. Raises nothing that a radio, a bus or a
     device can cause.
     """
-    room = _Room(paired, clock, health)
-    home_zone = zone or ZoneInfo("Europe/Stockholm")
-    scanner = BleakScanner(detection_callback=room.on_advertisement, backend=radio.scanner_backend)
-    retry_s = RADIO_RETRY_FIRST_S
+    around = Surroundings(
+        radio=radio,
+        journal=journal,
+        clock=clock,
+        zone=zone or ZoneInfo("Europe/Stockholm"),
+        limits=limits or Limits(),
+        subscriptions=None if bluez is None else bluez.subscriptions,
+        notes=notes,
+    )
+    ear = _Ear(Room(paired, clock, health, has_room), around, turn or Turn(), bluez)
+    if bluez is not None:
+        health.on_heard = bluez.recovery.ladder.heard
     while True:
-        try:
-            await _scan(scanner, room)
-        except LINK_ERRORS as error:
-            health.absent()
-            log.warning("radio_absent", error=type(error).__name__, retry_s=retry_s)
-            await asyncio.sleep(retry_s)
-            retry_s = min(RADIO_RETRY_MAX_S, retry_s * 2)
-            continue
-        retry_s = RADIO_RETRY_FIRST_S
-        began_s = room.now_s()
-        while (chosen := room.choose()) is not None:
-            device, ble_device = chosen
-            await _serve(room, device, ble_device, radio, journal, home_zone, limits or Limits())
-        health.paused(room.now_s() - began_s)
+        is_lent = ear.turn.wanted.is_set()
+        async with ear.turn.listening():
+            if is_lent:
+                # Somebody enrolled, or tried to: what was known of bonds and rests may be past.
+                ear.room.rested()
+                health.bonds_may_be_new()
+            await _listen_once(ear)
 
 
-async def _scan(scanner: BleakScanner, room: _Room) -> None:
-    """Scan until a paired device that may be served is heard, or a fresh scan is called for."""
+async def _listen_once(ear: _Ear) -> None:
+    """Scan once and serve whoever was heard; gives up the adapter when somebody else wants it."""
+    room = ear.room
+    if ear.bluez is not None and not await _is_usable(ear, ear.bluez):
+        return
+    try:
+        await _adopt(ear)
+        await _scan(ear)
+    except LINK_ERRORS as error:
+        room.health.absent()
+        log.warning("radio_absent", error=type(error).__name__, retry_s=ear.retry_s)
+        await _any_of(ear.stops, ear.retry_s)
+        ear.retry_s = min(RADIO_RETRY_MAX_S, ear.retry_s * 2)
+        await _tend(ear, Trouble.REFUSES)
+        return
+    ear.retry_s = RADIO_RETRY_FIRST_S
+    if room.health.state() == "deaf":
+        await _tend(ear, Trouble.DEAF)
+    began_s = room.now_s()
+    while not ear.turn.wanted.is_set() and (chosen := room.choose()) is not None:
+        await _serve(ear, *chosen)
+    room.health.paused(room.now_s() - began_s)
+
+
+async def _is_usable(ear: _Ear, bluez: OnBluez) -> bool:
+    """Wait a while for BlueZ and a powered adapter; returns whether they are there."""
+    if bluez.watch.usable.is_set():
+        return True
+    ear.room.health.absent()
+    await _any_of((bluez.watch.usable, ear.turn.wanted), JUDGE_EVERY_S)
+    if bluez.watch.usable.is_set():
+        return True
+    await _tend(ear, Trouble.ABSENT)
+    return False
+
+
+async def _tend(ear: _Ear, trouble: Trouble) -> None:
+    if ear.bluez is not None:
+        await ear.bluez.recovery.tend(trouble, ear.room.now_s())
+
+
+async def _adopt(ear: _Ear) -> None:
+    """Take over links that were there before us: a crashed gateway leaves them, unheard.
+
+    BlueZ keeps a link when who asked for it dies, and a linked device does not advertise.
+    """
+    if ear.bluez is None:
+        return
+    bus = ear.bluez.subscriptions.bus
+    if ear.adopted == bus.bluez_starts:
+        return
+    ear.adopted = bus.bluez_starts
+    objects = await bus.managed_objects()
+    for address, paired in ear.room.known(ear.room.now_s()).items():
+        device = objects.device(address)
+        if device is not None and device.is_connected:
+            log.info("link_adopted", dev=paired.dev)
+            ear.room.sighted(_bleak_device(device))
+
+
+def _bleak_device(device: Device) -> BLEDevice:
+    properties = {"Adapter": device.adapter_path, "Alias": device.name}
+    return BLEDevice(device.address, device.name, {"path": device.path, "props": properties})
+
+
+async def _scan(ear: _Ear) -> None:
+    """Scan until a paired device may be served, a fresh scan is called for, or something stops it.
+
+    Raises one of LINK_ERRORS where no scan can be started.
+    """
+    room = ear.room
+    if room.may_serve():
+        return
+    backend = ear.around.radio.scanner_backend
+    scanner = BleakScanner(detection_callback=room.on_advertisement, backend=backend)
     await scanner.start()
     room.health.started(room.now_s())
     try:
-        while not _may_serve(room):
+        while not room.may_serve() and not any(stop.is_set() for stop in ear.stops):
             if room.health.judge(room.now_s()):
                 log.info("scan_restarted", radio=room.health.state(), resets=room.health.resets)
                 return
             room.something.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_wait_s(room)):
-                    await room.something.wait()
+            limit_s = min(JUDGE_EVERY_S, room.health.deaf_after_s)
+            await _any_of((room.something, *ear.stops), room.wait_s(limit_s))
     finally:
         # A scan that cannot be stopped must not hide why it was to stop, least of all a
         # cancellation; the next start then says what is wrong.
@@ -184,49 +205,22 @@ async def _scan(scanner: BleakScanner, room: _Room) -> None:
                 await scanner.stop()
 
 
-def _may_serve(room: _Room) -> bool:
-    now_s = room.now_s()
-    return any(
-        now_s - seen_s <= SIGHTING_MAX_S
-        and room.rests.setdefault(address, _Rest()).until_s <= now_s
-        for address, (seen_s, _) in room.sightings.items()
-    )
+async def _any_of(events: Sequence[asyncio.Event], limit_s: float) -> None:
+    """Wait until one of ``events`` is set, at most ``limit_s``."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
-def _wait_s(room: _Room) -> float:
-    """Until something may have changed: the end of a heard device's rest, else the next judging."""
-    now_s = room.now_s()
-    ends = [
-        room.rests[address].until_s - now_s for address in room.sightings if address in room.rests
-    ]
-    return max(
-        0.05, min([JUDGE_EVERY_S, room.health.deaf_after_s, *(end for end in ends if end > 0)])
-    )
-
-
-async def _serve(
-    room: _Room,
-    device: PairedDevice,
-    ble_device: BLEDevice,
-    radio: Radio,
-    journal: Journal,
-    zone: tzinfo,
-    limits: Limits,
-) -> None:
+async def _serve(ear: _Ear, device: PairedDevice, ble_device: BLEDevice) -> None:
     profile = PROFILES.get(device.profile)
     if profile is None:
         log.error("device_profile_unknown", dev=device.dev, profile=device.profile)
-        room.served(device, Ended(None, 0, None, cause="profile_unknown"))
+        ear.room.served(device, Ended(None, 0, None, cause="profile_unknown"))
         return
     log.info("device_heard", dev=device.dev, profile=profile.name)
-    ended = await converse(
-        ble_device,
-        paired=device,
-        profile=profile,
-        radio=radio,
-        journal=journal,
-        clock=room.clock,
-        zone=zone,
-        limits=limits,
-    )
-    room.served(device, ended)
+    ended = await converse(ble_device, paired=device, profile=profile, around=ear.around)
+    ear.room.served(device, ended)

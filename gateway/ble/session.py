@@ -1,6 +1,6 @@
-"""One link with one device: bleak carries out what the conversation commands.
+"""One link with one device: what the conversation commands is carried out, and answered.
 
-The value callback writes to the journal before anything else. On the virtual link the confirmation
+A value is in the journal before anything else happens to it. On the virtual link the confirmation
 goes out when the callback returns, so what could not be kept is not confirmed; BlueZ confirms by
 itself.
 """
@@ -8,24 +8,21 @@ itself.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Protocol
 
 import structlog
 from bleak import BleakClient
-from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakError
-from bleak_retry_connector import establish_connection
 
 from devices.conversation import (
     Command,
     Connected,
+    Consent,
     Conversation,
     Disconnected,
     Ending,
@@ -34,6 +31,8 @@ from devices.conversation import (
     Keep,
     Moment,
     NoteClock,
+    NoteEvent,
+    NoteSequence,
     Notified,
     Pair,
     Paired,
@@ -46,142 +45,243 @@ from devices.conversation import (
     Written,
 )
 from devices.profiles import Profile
+from gateway.ble.bluez_gatt import BluezGatt
+from gateway.ble.connect import Limits, NoLink, connect, why_no_link
+from gateway.ble.gatt import LINK_ERRORS, BleakGatt, Gatt, att_error
+from gateway.ble.journal import JOURNAL_ERRORS, Journal
 from gateway.ble.radio import Radio
+from gateway.ble.subscriptions import Subscriptions
 from gateway.clock import ClockReading
-from gateway.errors import GatewayError
 from gateway.paired import PairedDevice
 
 log = structlog.get_logger(__name__)
 
-LINK_ERRORS = (BleakError, TimeoutError, OSError, EOFError)
-"""What bleak and the D-Bus connection below it raise when a link or the bus fails."""
-JOURNAL_ERRORS = (GatewayError, sqlite3.Error, OSError)
 EVENTS_MAX = 256
-BLUETOOTH_BASE_SUFFIX = "-0000-1000-8000-00805f9b34fb"
+INCOMPLETE_WAITS_S = (0.3, 1.0)
+"""Right after a pairing BlueZ 5.66 says "resolved" before it has told of every characteristic."""
 
 
-class Journal(Protocol):
-    """Where raw values go first."""
+class Notes(Protocol):
+    """What is remembered of a device between its links; each method raises JOURNAL_ERRORS."""
 
-    def append(self, *, dev: str, model: str, characteristic: str, raw: bytes) -> None:
-        """Keep ``raw``; durable when it returns, or it raises."""
+    def last_sequence(self, dev: str, characteristic: str) -> int | None:
+        """Return the number up to which records are kept, None for none."""
 
+    def proof(self, dev: str, characteristic: str) -> bytes | None:
+        """Return what was noted beside that number."""
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long each thing may take, in seconds.
+    def consent(self, dev: str) -> Consent | None:
+        """Return which user of the device the person is, None where nobody said."""
 
-    ``connect_s`` is short of a cuff's advertising window, so that others get their turn; ``pair_s``
-    leaves a person time to act on the device.
-    """
+    def sequence(
+        self, dev: str, characteristic: str, number: int | None, proof: bytes | None
+    ) -> None:
+        """Remember that number; None forgets it."""
 
-    connect_s: float = 10.0
-    pair_s: float = 20.0
-    step_s: float = 8.0
-    hang_up_s: float = 5.0
-    tick_s: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check that every limit limits something."""
-        every = (self.connect_s, self.pair_s, self.step_s, self.hang_up_s, self.tick_s)
-        assert all(limit > 0 for limit in every), "limits are positive"
+    def event(self, dev: str, what: str, detail: str) -> None:
+        """Keep a fact about measuring that is no measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a link ended: ``ending`` is None when it never came about; ``cause`` names an error."""
+    """How a link ended: ``ending`` is None when it never came about; ``cause`` names an error.
+
+    ``is_bond_refused`` where it looks as if the device, or BlueZ, had forgotten the bond.
+    """
 
     ending: Ending | None
     values: int
     clock_offset_s: float | None
     cause: str | None = None
+    is_bond_refused: bool = False
 
 
-@dataclass(slots=True)
-class _Link:
-    client: BleakClient
-    paired: PairedDevice
-    conversation: Conversation
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every link needs: made once by whoever listens.
+
+    ``subscriptions`` is set on BlueZ: values then come through them only. ``zone`` is the home's:
+    devices keep local time. Without ``notes`` nothing is remembered between links.
+    """
+
+    radio: Radio
     journal: Journal
     clock: Callable[[], ClockReading]
     zone: tzinfo
     limits: Limits
+    subscriptions: Subscriptions | None = None
+    notes: Notes | None = None
+
+
+@dataclass(slots=True)
+class _Link:
+    paired: PairedDevice
+    profile: Profile
+    around: Surroundings
+    conversation: Conversation
     events: asyncio.Queue[Event]
+    client: BleakClient | None = None
     clock_offset_s: float | None = None
+    _gatt: Gatt | None = None
+
+    @property
+    def is_up(self) -> bool:
+        return self.client is not None and self.client.is_connected
+
+    @property
+    def gatt(self) -> Gatt:
+        assert self._gatt is not None, "only a link has characteristics"
+        return self._gatt
+
+    def linked(self, client: BleakClient) -> None:
+        subscriptions = self.around.subscriptions
+        self.client = client
+        self._gatt = (
+            BleakGatt(client, self.on_value)
+            if subscriptions is None
+            else BluezGatt(subscriptions, self.paired)
+        )
+
+    def on_value(self, characteristic: str, raw: bytes) -> None:
+        """Keep what bleak hands over; whatever the journal raises goes on to the backend.
+
+        So nothing is confirmed where the backend can still hold the confirmation back.
+        """
+        kept = False
+        try:
+            self.append(characteristic, raw)
+            kept = True
+        finally:
+            self.put(Notified(characteristic, raw, kept))
+
+    def append(self, characteristic: str, raw: bytes) -> None:
+        dev, model = self.paired.dev, self.paired.model
+        self.around.journal.append(dev=dev, model=model, characteristic=characteristic, raw=raw)
+
+    def put(self, event: Event) -> None:
+        # At the bound an event is only a count or a hang-up that the next tick finds out anyway:
+        # the value itself is in the journal already.
+        with suppress(asyncio.QueueFull):
+            self.events.put_nowait(event)
 
     def now(self) -> Moment:
-        reading = self.clock()
+        reading = self.around.clock()
         if reading.quality == "none":
             return Moment(reading.mono_ms / 1000, None)
-        local = reading.utc.astimezone(self.zone).replace(tzinfo=None)
+        local = reading.utc.astimezone(self.around.zone).replace(tzinfo=None)
         return Moment(reading.mono_ms / 1000, local)
 
 
 async def converse(
-    device: BLEDevice,
-    *,
-    paired: PairedDevice,
-    profile: Profile,
-    radio: Radio,
-    journal: Journal,
-    clock: Callable[[], ClockReading],
-    zone: tzinfo,
-    limits: Limits,
+    device: BLEDevice, *, paired: PairedDevice, profile: Profile, around: Surroundings
 ) -> Ended:
     """Link up with ``device``, hold the conversation, hang up; returns how it ended.
 
     Returns, never raises, for everything a radio or a device can do wrong. When cancelled it hangs
-    up first. ``zone`` is the home's: devices keep local time.
+    up first.
     """
-    events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
-    try:
-        client = await _connect(device, paired, radio, limits, events)
-    except LINK_ERRORS as error:
-        return Ended(None, 0, None, cause=type(error).__name__)
-    link = _Link(client, paired, Conversation(profile), journal, clock, zone, limits, events)
+    link = _Link(paired, profile, around, Conversation(profile), asyncio.Queue(EVENTS_MAX))
+    with _routed(link):
+        return await _converse(link, device)
+
+
+def _routed(link: _Link) -> AbstractContextManager[None]:
+    subscriptions = link.around.subscriptions
+    return nullcontext() if subscriptions is None else subscriptions.routed(link.paired, link.put)
+
+
+async def _converse(link: _Link, device: BLEDevice) -> Ended:
     cause = None
     try:
-        await _hold(link)
+        present = await _link_up(link, device)
+        try:
+            await _hold(link, present)
+        except LINK_ERRORS as error:
+            cause = type(error).__name__
     except LINK_ERRORS as error:
-        cause = type(error).__name__
+        return await _no_link(link, error)
     finally:
-        with suppress(*LINK_ERRORS):
-            async with asyncio.timeout(limits.hang_up_s):
-                await client.disconnect()
+        await _hang_up(link)
     conversation = link.conversation
     ending = conversation.ending or Ending.LINK_LOST
-    return Ended(ending, conversation.values, link.clock_offset_s, cause)
+    is_refused = ending is Ending.PAIRING_FAILED
+    return Ended(ending, conversation.values, link.clock_offset_s, cause, is_refused)
 
 
-async def _connect(
-    device: BLEDevice,
-    paired: PairedDevice,
-    radio: Radio,
-    limits: Limits,
-    events: asyncio.Queue[Event],
-) -> BleakClient:
-    # establish_connection tells BlueZ's passing errors from lasting ones and waits accordingly;
-    # with another backend it only retries. Its own time-out per try (20 s) is longer than a cuff
-    # waits, so ours stands around it.
-    async with asyncio.timeout(limits.connect_s):
-        return await establish_connection(
-            BleakClient,
-            device,
-            paired.dev,
-            disconnected_callback=lambda _client: _put(events, Disconnected()),
-            max_attempts=2,
-            backend=radio.client_backend,
+async def _no_link(link: _Link, error: BaseException) -> Ended:
+    if link.client is not None:
+        return Ended(Ending.LINK_LOST, _early(link), None, type(error).__name__)
+    why = why_no_link(error)
+    log.info("no_link", dev=link.paired.dev, why=why, error=type(error).__name__)
+    is_refused = why is NoLink.BOND_REFUSED and await _is_bonded(link)
+    return Ended(None, _early(link), None, why, is_refused)
+
+
+def _early(link: _Link) -> int:
+    """Count the values that came on a link that then failed."""
+    events = [link.events.get_nowait() for _ in range(link.events.qsize())]
+    return sum(isinstance(event, Notified) and event.kept for event in events)
+
+
+async def _link_up(link: _Link, device: BLEDevice) -> frozenset[str]:
+    """Link up, a second time where what is needed is missing; returns what is there."""
+    around = link.around
+    if around.subscriptions is not None:
+        await around.subscriptions.prepare(link.paired)
+    for is_last in (False, True):
+        link.linked(
+            await connect(
+                device, link.paired, around.radio, around.limits, lambda: link.put(Disconnected())
+            )
         )
+        present = await _present(link)
+        if is_last or present.issuperset(link.profile.measurements):
+            break
+        log.warning("services_incomplete", dev=link.paired.dev, present=len(present))
+        await _hang_up(link)
+        _forget_hang_up(link)
+    return present
 
 
-async def _hold(link: _Link) -> None:
+async def _present(link: _Link) -> frozenset[str]:
+    """Return the characteristics; on BlueZ give it a moment to tell of all that are needed."""
+    gatt = link.gatt
+    present = await gatt.characteristics()
+    for wait_s in INCOMPLETE_WAITS_S if link.around.subscriptions is not None else ():
+        if present.issuperset(link.profile.measurements):
+            break
+        await asyncio.sleep(wait_s)
+        present = await gatt.characteristics()
+    return present
+
+
+def _forget_hang_up(link: _Link) -> None:
+    """Take the end of the first link out of the events; values that came on it stay."""
+    kept = [link.events.get_nowait() for _ in range(link.events.qsize())]
+    for event in kept:
+        if not isinstance(event, Disconnected):
+            link.put(event)
+
+
+async def _is_bonded(link: _Link) -> bool:
+    with suppress(*LINK_ERRORS):
+        if link.around.subscriptions is not None:
+            return await BluezGatt(link.around.subscriptions, link.paired).is_bonded()
+    return False
+
+
+async def _hang_up(link: _Link) -> None:
+    if link.client is None:
+        return
+    with suppress(*LINK_ERRORS):
+        async with asyncio.timeout(link.around.limits.hang_up_s):
+            await link.client.disconnect()
+
+
+async def _hold(link: _Link, present: frozenset[str]) -> None:
     conversation = link.conversation
-    present = frozenset(
-        _short(characteristic.uuid)
-        for characteristic in link.client.services.characteristics.values()
-    )
-    # bleak has no question for "is it bonded"; pairing what is bonded does nothing.
-    commands = deque(conversation.handle(Connected(present, bonded=False), link.now()))
+    is_bonded = await link.gatt.is_bonded()
+    commands = deque(conversation.handle(Connected(present, is_bonded), link.now()))
     while not conversation.is_over:
         if commands:
             event = await _carry_out(link, commands.popleft())
@@ -196,7 +296,9 @@ async def _hold(link: _Link) -> None:
 def _add(commands: deque[Command], more: tuple[Command, ...]) -> None:
     """Put ``more`` in the queue; a hang-up overtakes what was still to be asked of the device."""
     if HangUp() in more:
-        kept = [command for command in commands if isinstance(command, Keep)]
+        kept = [
+            command for command in commands if isinstance(command, Keep | NoteEvent | NoteSequence)
+        ]
         commands.clear()
         commands.extend(kept)
     commands.extend(more)
@@ -205,10 +307,10 @@ def _add(commands: deque[Command], more: tuple[Command, ...]) -> None:
 async def _next_event(link: _Link) -> Event:
     """Wait for the next value, the end of the link, or a tick."""
     try:
-        async with asyncio.timeout(link.limits.tick_s):
+        async with asyncio.timeout(link.around.limits.tick_s):
             return await link.events.get()
     except TimeoutError:
-        return Tick() if link.client.is_connected else Disconnected()
+        return Tick() if link.is_up else Disconnected()
 
 
 async def _carry_out(link: _Link, command: Command) -> Event | None:
@@ -220,90 +322,81 @@ async def _carry_out(link: _Link, command: Command) -> Event | None:
             link.clock_offset_s = offset_s
             log.info("device_clock_read", dev=link.paired.dev, offset_s=offset_s)
             return None
+        case NoteSequence() | NoteEvent():
+            _note(link, command)
+            return None
         case HangUp():
-            with suppress(*LINK_ERRORS):
-                async with asyncio.timeout(link.limits.hang_up_s):
-                    await link.client.disconnect()
+            await _hang_up(link)
             return Disconnected()
     event = await _ask(link, command)
-    return event if link.client.is_connected else Disconnected()
+    return event if link.is_up else Disconnected()
 
 
 async def _ask(link: _Link, command: Pair | ReadValue | WriteValue | Subscribe) -> Event:
-    client, limits = link.client, link.limits
+    gatt, limits = link.gatt, link.around.limits
     match command:
         case Pair():
-            return Paired(await _succeeds(link, "pair", client.pair(), limits.pair_s))
+            return Paired(await _try(link, "pair", gatt.pair(), limits.pair_s) is None)
         case ReadValue(characteristic):
-            try:
-                async with asyncio.timeout(limits.step_s):
-                    raw = await client.read_gatt_char(_long(characteristic))
-            except LINK_ERRORS as error:
-                _failed(link, "read", error, characteristic)
-                return Read(characteristic, None)
-            return Read(characteristic, bytes(raw))
-        case WriteValue(characteristic, raw_out):
-            writing = client.write_gatt_char(_long(characteristic), raw_out, response=True)
-            return Written(
-                characteristic,
-                await _succeeds(link, "write", writing, limits.step_s, characteristic),
-            )
+            return await _read(link, gatt, characteristic)
+        case WriteValue(characteristic, raw):
+            writing = gatt.write(characteristic, raw)
+            error = await _try(link, "write", writing, limits.step_s, characteristic)
+            code = None if error is None else att_error(error)
+            return Written(characteristic, error is None, code)
         case _:  # Subscribe
             characteristic = command.characteristic
-            subscribing = client.start_notify(_long(characteristic), _on_value(link))
-            return Subscribed(
-                characteristic,
-                await _succeeds(link, "subscribe", subscribing, limits.step_s, characteristic),
-            )
+            subscribing = gatt.subscribe(characteristic)
+            error = await _try(link, "subscribe", subscribing, limits.step_s, characteristic)
+            return Subscribed(characteristic, error is None)
 
 
-def _on_value(link: _Link) -> Callable[[BleakGATTCharacteristic, bytearray], None]:
-    def on_value(sender: BleakGATTCharacteristic, data: bytearray) -> None:
-        raw = bytes(data)
-        characteristic = _short(sender.uuid)
-        kept = False
-        try:
-            link.journal.append(
-                dev=link.paired.dev, model=link.paired.model, characteristic=characteristic, raw=raw
-            )
-            kept = True
-        finally:
-            # Whatever the journal raised goes on to the backend, so that nothing is confirmed where
-            # the backend can still hold the confirmation back.
-            _put(link.events, Notified(characteristic, raw, kept))
-
-    return on_value
-
-
-def _put(events: asyncio.Queue[Event], event: Event) -> None:
-    # At the bound an event is only a count or a hang-up that the next tick finds out anyway: the
-    # value itself is in the journal already.
-    with suppress(asyncio.QueueFull):
-        events.put_nowait(event)
+async def _read(link: _Link, gatt: Gatt, characteristic: str) -> Read:
+    try:
+        async with asyncio.timeout(link.around.limits.step_s):
+            return Read(characteristic, await gatt.read(characteristic))
+    except LINK_ERRORS as error:
+        _failed(link, "read", error, characteristic)
+        return Read(characteristic, None)
 
 
 def _keep(link: _Link, characteristic: str, raw: bytes) -> Event | None:
     """Keep a value that was read; returns what to tell the conversation when that failed."""
     try:
-        link.journal.append(
-            dev=link.paired.dev, model=link.paired.model, characteristic=characteristic, raw=raw
-        )
+        link.append(characteristic, raw)
     except JOURNAL_ERRORS as error:
         _failed(link, "keep", error, characteristic)
         return Notified(characteristic, raw, kept=False)
     return None
 
 
-async def _succeeds(
+def _note(link: _Link, command: NoteSequence | NoteEvent) -> None:
+    """Remember what the conversation noted. What cannot be is told anew by the next link."""
+    notes, dev = link.around.notes, link.paired.dev
+    if notes is None:
+        return
+    try:
+        match command:
+            case NoteSequence(characteristic, number, proof):
+                notes.sequence(dev, characteristic, number, proof)
+            case NoteEvent(what, detail):
+                log.info("device_event", dev=dev, what=what)
+                notes.event(dev, what, detail)
+    except JOURNAL_ERRORS as error:
+        _failed(link, "note", error, None)
+
+
+async def _try(
     link: _Link, what: str, work: Awaitable[None], limit_s: float, characteristic: str | None = None
-) -> bool:
+) -> BaseException | None:
+    """Await ``work``; returns what went wrong, None where nothing did."""
     try:
         async with asyncio.timeout(limit_s):
             await work
     except LINK_ERRORS as error:
         _failed(link, what, error, characteristic)
-        return False
-    return True
+        return error
+    return None
 
 
 def _failed(link: _Link, what: str, error: BaseException, characteristic: str | None) -> None:
@@ -314,14 +407,3 @@ def _failed(link: _Link, what: str, error: BaseException, characteristic: str | 
         characteristic=characteristic,
         error=type(error).__name__,
     )
-
-
-def _short(uuid: str) -> str:
-    """Four upper-case hex digits for a UUID of the Bluetooth base, else the UUID in upper case."""
-    if uuid.endswith(BLUETOOTH_BASE_SUFFIX) and uuid.startswith("0000"):
-        return uuid[4:8].upper()
-    return uuid.upper()
-
-
-def _long(characteristic: str) -> str:
-    return f"0000{characteristic.lower()}{BLUETOOTH_BASE_SUFFIX}"

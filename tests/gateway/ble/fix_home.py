@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from devices.virtual.device import VirtualDevice
 from devices.virtual.home import VirtualHome
+from gateway.ble.connect import Limits
 from gateway.ble.health import RadioHealth
 from gateway.ble.listen import listen
 from gateway.ble.radio import Radio
-from gateway.ble.session import Limits
 from gateway.clock import ClockReading, SystemClock
 from gateway.errors import StorageFull
 from gateway.paired import PairedDevice

@@ -8,9 +8,10 @@ from bleak.backends.device import BLEDevice
 from devices.conversation import Ending
 from devices.profiles import PROFILES
 from devices.virtual.home import VirtualHome
-from gateway.ble import session
+from gateway.ble.connect import Limits
 from gateway.ble.radio import Radio
-from gateway.ble.session import Ended, Limits, converse
+from gateway.ble.session import Ended, Surroundings, converse
+from gateway.ble.uuids import long_uuid, short_uuid
 from gateway.clock import SystemClock
 from tests.gateway.ble.fix_home import QUICK, MemoryJournal, paired_device
 
@@ -31,11 +32,13 @@ async def test_a_link_gone_before_its_services_are_read_is_lost() -> None:
             BLEDevice(cuff.address, None, None),
             paired=paired_device(cuff),
             profile=PROFILES[cuff.profile],
-            radio=Radio(home.scanner_backend, Gone),
-            journal=MemoryJournal(),
-            clock=SystemClock(synchronised=lambda: True).read,
-            zone=STOCKHOLM,
-            limits=QUICK,
+            around=Surroundings(
+                radio=Radio(home.scanner_backend, Gone),
+                journal=MemoryJournal(),
+                clock=SystemClock(synchronised=lambda: True).read,
+                zone=STOCKHOLM,
+                limits=QUICK,
+            ),
         )
     assert ended == Ended(Ending.LINK_LOST, 0, None, cause="BleakError")
 
@@ -46,6 +49,8 @@ def test_limits_limit() -> None:
 
 
 def test_a_vendors_characteristic_keeps_its_whole_name() -> None:
-    assert session._short("00002a35-0000-1000-8000-00805f9b34fb") == "2A35"
+    assert short_uuid("00002a35-0000-1000-8000-00805f9b34fb") == "2A35"
+    assert long_uuid("2A35") == "00002a35-0000-1000-8000-00805f9b34fb"
     vendor = "ecbe3980-c9a2-11e1-b1bd-0002a5d5c51b"
-    assert session._short(vendor) == vendor.upper()
+    assert short_uuid(vendor.upper()) == vendor
+    assert long_uuid(vendor) == vendor
