@@ -1,4 +1,8 @@
-"""One link with one device, as events in and commands out; read ``session`` first."""
+"""One link with one device, as events in and commands out.
+
+In reading order: ``commands`` (what is said), ``session`` (the order of a link), then its parts:
+``clock``, ``sensor_session``, ``users``, ``records`` with ``record_numbers``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ from devices.conversation.commands import (
     WriteValue,
     Written,
 )
-from devices.conversation.session import Conversation, Ending
+from devices.conversation.session import Conversation, Ending, numbered
 
 __all__ = [
     "EVENTS",
@@ -53,4 +57,5 @@ __all__ = [
     "Tick",
     "WriteValue",
     "Written",
+    "numbered",
 ]

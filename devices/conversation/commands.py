@@ -174,6 +174,7 @@ EVENTS = frozenset(
         "numbering_restarted",
         "records_missing",
         "records_refused",
+        "sensor_stopped",
         "session_unknown",
         "unknown_user",
     }

@@ -272,6 +272,8 @@ async def test_uplink_outlives_a_full_disk_and_goes_on_when_there_is_room(
             await until(lambda: any(line["event"] == "outbox_full" for line in logs))
             assert home.outbox.counts().open >= taken
             (disk / "others").unlink()
+            # What the full disk left in the journal has room now.
+            assert home.intake.take_all()
             home.push(61)
             await until(lambda: home.outbox.counts().open == 0)
     heard = {seq for one in server.of("measurements", "backlog") for seq in one.seqs}

@@ -184,7 +184,10 @@ def test_a_value_that_could_not_be_kept_ends_the_link_once() -> None:
     assert conversation.values == 0
 
 
-@pytest.mark.parametrize("name", sorted(PROFILES))
+@pytest.mark.parametrize(
+    "name",
+    sorted(name for name, one in PROFILES.items() if one.records is None and one.vendor is None),
+)
 def test_quiet_is_counted_from_the_last_value(name: str) -> None:
     profile = PROFILES[name]
     conversation = begun(profile, bonded=False)
