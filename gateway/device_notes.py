@@ -46,14 +46,15 @@ class DeviceNotes:
         self._clock = clock
         self._uplink_bell = uplink_bell
 
-    def last_sequence(self, dev: str, characteristic: str) -> tuple[int, bytes | None] | None:
-        """Return the number up to which the device's records are kept, with its proof, or None."""
-        with explained(self._outbox.path):
-            row = self._outbox.connection.execute(
-                "SELECT number, proof FROM records_kept WHERE dev=? AND char=?",
-                (dev, characteristic),
-            ).fetchone()
-        return None if row is None else (row["number"], row["proof"])
+    def last_sequence(self, dev: str, characteristic: str) -> int | None:
+        """Return the number up to which the device's records are kept, None where not known."""
+        kept = self._kept(dev, characteristic)
+        return None if kept is None else kept[0]
+
+    def proof(self, dev: str, characteristic: str) -> bytes | None:
+        """Return what came as ``proof`` with the number of :meth:`last_sequence`."""
+        kept = self._kept(dev, characteristic)
+        return None if kept is None else kept[1]
 
     def sequence(
         self, dev: str, characteristic: str, number: int | None, proof: bytes | None = None
@@ -104,6 +105,14 @@ class DeviceNotes:
                 "INSERT OR REPLACE INTO consent (dev, user_index, code) VALUES (?, ?, ?)",
                 (dev, consent.user_index, consent.code),
             )
+
+    def _kept(self, dev: str, characteristic: str) -> tuple[int, bytes | None] | None:
+        with explained(self._outbox.path):
+            row = self._outbox.connection.execute(
+                "SELECT number, proof FROM records_kept WHERE dev=? AND char=?",
+                (dev, characteristic),
+            ).fetchone()
+        return None if row is None else (row["number"], row["proof"])
 
     def _change(self, statement: str, values: tuple[object, ...]) -> None:
         try:

@@ -43,6 +43,7 @@ from devices.conversation import (
     Tick,
     WriteValue,
     Written,
+    numbered,
 )
 from devices.profiles import Profile
 from gateway.ble.bluez_gatt import BluezGatt
@@ -180,9 +181,25 @@ async def converse(
     Returns, never raises, for everything a radio or a device can do wrong. When cancelled it hangs
     up first.
     """
-    link = _Link(paired, profile, around, Conversation(profile), asyncio.Queue(EVENTS_MAX))
+    conversation = _conversation(paired, profile, around.notes)
+    link = _Link(paired, profile, around, conversation, asyncio.Queue(EVENTS_MAX))
     with _routed(link):
         return await _converse(link, device)
+
+
+def _conversation(paired: PairedDevice, profile: Profile, notes: Notes | None) -> Conversation:
+    characteristic = numbered(profile)
+    if notes is None:
+        return Conversation(profile)
+    consent = notes.consent(paired.dev)
+    if characteristic is None:
+        return Conversation(profile, consent=consent)
+    return Conversation(
+        profile,
+        last_sequence=notes.last_sequence(paired.dev, characteristic),
+        consent=consent,
+        proof=notes.proof(paired.dev, characteristic),
+    )
 
 
 def _routed(link: _Link) -> AbstractContextManager[None]:
@@ -291,14 +308,24 @@ async def _hold(link: _Link, present: frozenset[str]) -> None:
             _add(commands, conversation.handle(event, link.now()))
         while not link.events.empty():
             _add(commands, conversation.handle(link.events.get_nowait(), link.now()))
+    await _keep_the_rest(link, commands)
+
+
+async def _keep_the_rest(link: _Link, commands: deque[Command]) -> None:
+    """Keep and note what was still to be kept and noted when the link was gone."""
+    for command in commands:
+        if isinstance(command, Keep | NoteClock | NoteSequence | NoteEvent):
+            event = await _carry_out(link, command)
+            if event is not None:
+                # Not kept; then no number after it may say that it was.
+                return
 
 
 def _add(commands: deque[Command], more: tuple[Command, ...]) -> None:
     """Put ``more`` in the queue; a hang-up overtakes what was still to be asked of the device."""
     if HangUp() in more:
-        kept = [
-            command for command in commands if isinstance(command, Keep | NoteEvent | NoteSequence)
-        ]
+        # Numbers noted before may stand for a value that could not be kept.
+        kept = [command for command in commands if isinstance(command, Keep | NoteEvent)]
         commands.clear()
         commands.extend(kept)
     commands.extend(more)

@@ -39,17 +39,18 @@ def events(home: Home) -> list[wire.Item]:
 def test_how_far_records_are_kept_outlives_a_restart(tmp_path: Path, home: Home) -> None:
     notes = notes_of(home)
     assert notes.last_sequence(CUFF, "2A18") is None
+    assert notes.proof(CUFF, "2A18") is None
     notes.sequence(CUFF, "2A18", 7, b"seven")
     notes.sequence(CUFF, "2AA7", 3)
     notes.sequence(CUFF, "2A18", 9, b"nine")
     home.outbox.close()
     again = notes_of(make_home(tmp_path / "outbox.sqlite3"))
-    assert again.last_sequence(CUFF, "2A18") == (9, b"nine")
-    assert again.last_sequence(CUFF, "2AA7") == (3, None)
+    assert (again.last_sequence(CUFF, "2A18"), again.proof(CUFF, "2A18")) == (9, b"nine")
+    assert (again.last_sequence(CUFF, "2AA7"), again.proof(CUFF, "2AA7")) == (3, None)
     assert again.last_sequence(OTHER, "2A18") is None
     again.sequence(CUFF, "2A18", None)
     assert again.last_sequence(CUFF, "2A18") is None
-    assert again.last_sequence(CUFF, "2AA7") == (3, None)
+    assert again.last_sequence(CUFF, "2AA7") == 3
 
 
 def test_an_event_travels_with_the_devices_name(home: Home) -> None:
@@ -106,7 +107,7 @@ def test_a_full_outbox_costs_notes_but_raises_nothing(tmp_path: Path) -> None:
         notes.event(CUFF, "records_missing", f"{number} " + "x" * 190)
     assert home.outbox.refused > 0
     notes.sequence(CUFF, "2A18", 1)
-    assert notes.last_sequence(CUFF, "2A18") == (1, None)
+    assert notes.last_sequence(CUFF, "2A18") == 1
     home.outbox.close()
 
 
