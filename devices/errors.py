@@ -21,7 +21,8 @@ class DecodeError(DevicesError):
 
     Reasons: ``truncated``, ``trailing_bytes``, ``too_long``, ``bad_size``, ``bad_crc``,
     ``bad_text``, ``reserved_flags``, ``reserved_value``, ``invalid_time``, ``segmented``,
-    ``unsupported_observation``, ``unknown_characteristic``, ``bad_uuid``.
+    ``unsupported_observation``, ``unsupported_unit``, ``unknown_model``,
+    ``unknown_characteristic``, ``bad_uuid``.
     """
 
 

@@ -39,6 +39,7 @@ from devices.gatt import (
     heart_rate,
     intermediate_temperature,
     local_time,
+    nonin_oximetry,
     plx,
     plx_continuous,
     plx_features,
@@ -46,6 +47,7 @@ from devices.gatt import (
     record_access,
     regulatory,
     system_id,
+    taidoc_record,
     temperature,
     temperature_type,
     time_zone,
@@ -108,6 +110,8 @@ CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]]
             user_control_point,
             bond_management,
             bond_management_feature,
+            nonin_oximetry,
+            taidoc_record,
         )
     }
     | {
@@ -119,7 +123,7 @@ CHARACTERISTICS: Mapping[str, Callable[[bytes], Measurement | Reading | Fields]]
         for uuid in uuids
     }
 )
-"""Decoders by the 16-bit UUID in upper case, as it travels in an item's ``char``."""
+"""Decoders by UUID as it travels in an item's ``char``: four upper-case digits, or a maker's 36."""
 
 _SHORT = re.compile(r"[0-9A-F]{4}")
 _LONG = re.compile(r"[0-9A-F]{8}-([0-9A-F]{4}-){3}[0-9A-F]{12}")

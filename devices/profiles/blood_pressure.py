@@ -10,6 +10,10 @@ from devices.profiles.profile import Profile
 
 BLOOD_PRESSURE = Profile(
     name="sig-blood-pressure",
+    title="Blodtrycksmätare (Bluetooth-standard)",
+    services=("1810",),
+    pairing_mode="Slå på blodtrycksmätaren. Blinkar ingen Bluetooth-symbol: håll Bluetooth-knappen"
+    " eller minnesknappen intryckt tills den gör det.",
     measurements=("2A35",),
     clock="2A08",
     reads=("2A19",),

@@ -10,6 +10,9 @@ from devices.profiles.profile import Profile
 
 THERMOMETER = Profile(
     name="sig-thermometer",
+    title="Febertermometer (Bluetooth-standard)",
+    services=("1809",),
+    pairing_mode="Slå på termometern och låt den vara på medan den kopplas.",
     measurements=("2A1C",),
     clock="2A08",
     reads=("2A19",),
