@@ -69,6 +69,11 @@ class Bluez:
         adapter = (await self.objects()).get(ADAPTER, {}).get("org.bluez.Adapter1", {})
         return bool(adapter.get("Powered"))
 
+    async def is_discovering(self) -> bool:
+        """Whether somebody scans."""
+        adapter = (await self.objects()).get(ADAPTER, {}).get("org.bluez.Adapter1", {})
+        return bool(adapter.get("Discovering"))
+
     async def is_bonded(self, address: str) -> bool:
         """Whether BlueZ holds a bond with a device."""
         return bool((await self.device(address) or {}).get("Paired"))

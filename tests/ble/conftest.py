@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+import structlog
 
+from devices.virtual.device import Design, VirtualDevice
 from devices.virtual.place import Place
 from tests.ble.appliance import images
 from tests.ble.appliance.guest import PROGRAM, Guest
 from tests.ble.appliance.recipe import VARIANTS
 from tests.ble.bluez import Bluez, until
+from tests.ble.home import Home
 from tests.fix_missing import missing
 
 HERE: Final = Path(__file__).parent
 USUAL: Final = ("5.82", "5.66")
 PLACE_SEED: Final = 1
+
+Note = Callable[[str, str], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,11 +96,32 @@ async def guest_environment(guest: Guest) -> AsyncIterator[None]:
         yield
 
 
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Note:
+    """Note a fact for the table, such as a count: ``note("note", "100 of 100")``."""
+    return lambda name, value: request.node.user_properties.append((name, value))
+
+
+@pytest.fixture
+def noted(guest: Guest, request: pytest.FixtureRequest, note: Note) -> None:
+    """Note for the table what is tried and on what: the docstrings' first lines are its words."""
+    note("chapter", _first_line(request.module.__doc__))
+    note("scenario", _first_line(request.function.__doc__))
+    note("variant", guest.image.variant)
+    note("bluez", guest.image.bluez)
+    note("linux", guest.image.linux)
+    note("booted_s", str(round(guest.booted_s, 1)))
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").split("\n\n")[0].replace("\n", " ").strip()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def bluez(guest: Guest, guest_environment: None) -> AsyncIterator[Bluez]:
+async def bluez(guest: Guest, guest_environment: None, noted: None) -> AsyncIterator[Bluez]:
     """The guest's BlueZ, its adapter on whatever the test before did; forgets all afterwards."""
-    await guest.command("bluetoothd start")
-    await guest.command("btattach start")
+    for part in ("bus", "bluetoothd", "btattach"):
+        await guest.command(f"{part} start")
     observer = Bluez()
     await observer.open()
     await until(observer.is_powered, "the adapter is on")
@@ -104,3 +130,29 @@ async def bluez(guest: Guest, guest_environment: None) -> AsyncIterator[Bluez]:
         if "org.bluez.Device1" in interfaces:
             await observer.remove(path.rsplit("dev_", 1)[1].replace("_", ":"))
     await observer.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def home(bluez: Bluez, tmp_path: Path) -> AsyncIterator[Home]:
+    """A gateway that is not started yet, with nothing enrolled."""
+    made = Home(tmp_path / "gateway", bluez)
+    yield made
+    await made.stop()
+    structlog.reset_defaults()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def add(place: Place, note: Note) -> AsyncIterator[Callable[..., Awaitable[VirtualDevice]]]:
+    """Bring virtual devices for one test: ``device = await add("cuff")``, as ``Place.add``."""
+    brought: list[VirtualDevice] = []
+
+    async def bring(design: Design | str, **how: Any) -> VirtualDevice:
+        brought.append(await place.add(design, **how))
+        return brought[-1]
+
+    yield bring
+    if brought:
+        names = dict.fromkeys(device.model for device in brought)
+        note("device", ", ".join(names))
+    for device in brought:
+        await place.remove(device)

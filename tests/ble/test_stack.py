@@ -14,6 +14,7 @@ PRESSURE = {"systolic": 128, "diastolic": 79, "pulse": 66}
 
 
 async def test_the_guest_runs_the_bluez_it_says(guest: Guest, bluez: Bluez) -> None:
+    """The guest has the kernel and the BlueZ that its image names."""
     assert guest.image.bluez.startswith(guest.image.variant.split("-")[0])
     assert guest.image.linux in await guest.command("run uname -r")
     assert f"Bluetooth daemon {guest.image.variant}" in guest.log()
@@ -22,6 +23,7 @@ async def test_the_guest_runs_the_bluez_it_says(guest: Guest, bluez: Bluez) -> N
 async def test_bleak_finds_links_and_discovers_a_cuff(
     guest: Guest, bluez: Bluez, place: Place
 ) -> None:
+    """bleak finds a cuff, links up, discovers its services and reads its battery."""
     cuff = await place.add("cuff")
     measuring = asyncio.create_task(cuff.measure(PRESSURE))
     found = await BleakScanner.find_device_by_address(cuff.address, timeout=10)

@@ -89,7 +89,8 @@ class Guest:
         """Have the guest do something; returns what it said. Raises GuestFailed.
 
         ``bluetoothd start|stop|kill|restart|pause|continue|up``, ``btattach start|stop``,
-        ``btmon on|off``, ``run SHELL COMMAND``; ``log`` and ``dmesg`` give what was said so far.
+        ``btmon on|off``, ``bus start|stop``, ``run SHELL COMMAND``; ``log`` and ``dmesg`` give what
+        was said so far.
         """
         if words == "log":
             return self.log()

@@ -31,7 +31,6 @@ ip address add 10.0.2.15/24 dev eth0
 mkdir -p /run/dbus /run/lock
 dbus-uuidgen --ensure
 dbus-daemon --system --nofork --nopidfile >&4 2>&4 &
-socat TCP-LISTEN:5555,fork,reuseaddr,nodelay UNIX-CONNECT:/run/dbus/system_bus_socket >&4 2>&4 &
 until [ -S /run/dbus/system_bus_socket ]; do usleep 20000; done
 
 is_up() { [ -d "/proc/$(cat "/run/$1.pid" 2>/dev/null)/fd" ]; }
@@ -81,10 +80,18 @@ btmon() {
     esac
 }
 
+# The way to the bus from outside; without it every connection from there is broken.
+bus() {
+    case $1 in
+    start) begin bus socat TCP-LISTEN:5555,fork,reuseaddr,nodelay UNIX-CONNECT:/run/dbus/system_bus_socket ;;
+    stop) killall socat && ! is_up bus ;;
+    esac
+}
+
 # shellcheck disable=SC2086  # words are meant
 obey() {
     case $1 in
-    bluetoothd | btattach | btmon) "$@" ;;
+    bluetoothd | btattach | btmon | bus) "$@" ;;
     power) poweroff -f ;;
     run) shift && eval "$@" ;;
     *) echo "unknown command: $*" && return 64 ;;
@@ -92,6 +99,7 @@ obey() {
 }
 
 bluetoothd start
+bus start
 echo "=0 0" >&3
 while read -r number words <&3; do
     # Not in a pipe: what is begun belongs to this shell, which reaps it.
