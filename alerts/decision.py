@@ -45,6 +45,7 @@ class Reason(StrEnum):
     FRESH = "fresh"
     RETURNED = "returned"
     IMPLAUSIBLE = "implausible"
+    NO_READING = "no_reading"  # a demonstration, a control solution, an estimate: alarms never
     REPEATS_DISAGREE = "repeats_disagree"
     FUTURE_TIME = "future_time"
     CLOSED_EPISODE_GOES_ON = "closed_episode_goes_on"

@@ -10,6 +10,7 @@ Rules of this file, from design.md and clinical.md 4:
   fresh value. So does a fresh red after red values had returned.
 - A value that cannot be believed still fires red ("orimligt värde, kontrollera"); yellow asks for a
   repeat.
+- What is no reading of the person changes nothing; where it would have alarmed, that is recorded.
 - After a person has closed an alert, only a new reading fires again: red always, yellow after the
   values have returned or the episode has ended.
 - The same reading twice changes nothing.
@@ -92,7 +93,7 @@ def evaluate(
             if decision is not None:
                 decisions.append(decision)
                 state = _after(state, decision)
-        state = replace(state, known=(*state.known, *group)[-KNOWN_MAX:])
+        state = replace(state, known=_remembered(state.known, group))
     return state, tuple(decisions)
 
 
@@ -131,12 +132,25 @@ class _Case:
         return tuple(j for j in self.judged if j.verdict in verdicts)
 
 
+def _remembered(known: tuple[Reading, ...], group: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    """Return what is known now; what is no reading never pushes out a reading."""
+    known = (*known, *group)
+    if len(known) <= KNOWN_MAX:
+        return known
+    readings = tuple(r for r in known if r.is_of_the_person())[-KNOWN_MAX:]
+    others = tuple(r for r in known if not r.is_of_the_person())
+    return (*others[max(0, len(others) + len(readings) - KNOWN_MAX) :], *readings)
+
+
 def _decide(case: _Case) -> Decision | None:
     if case.having(Verdict.RED, Verdict.YELLOW):
         return _alarm(case)
     doubtful = case.having(Verdict.IMPLAUSIBLE_YELLOW)
     if doubtful:
         return _made(case, Decided.ASK_REPEAT, Reason.IMPLAUSIBLE, doubtful)
+    no_reading = case.having(Verdict.NO_READING)
+    if no_reading:
+        return _made(case, Decided.SUPPRESS, Reason.NO_READING, no_reading)
     disagreeing = case.having(Verdict.REPEATS_DISAGREE)
     if disagreeing:
         return _made(case, Decided.SUPPRESS, Reason.REPEATS_DISAGREE, disagreeing)
@@ -242,6 +256,14 @@ _RETRACTED = {
     Language.SV: "Personen har sagt att det inte var den som mätte, kontrollera. ",
     Language.EN: "The person has said that it was somebody else, please check. ",
 }
+_DOUBTED = {
+    Language.SV: "Apparaten är själv osäker på värdet, kontrollera. ",
+    Language.EN: "The device itself doubts the value, please check. ",
+}
+_NO_READING = {
+    Language.SV: "Räknas inte som ett mätvärde, larmar inte. ",
+    Language.EN: "Does not count as a reading, raises no alarm. ",
+}
 _FUTURE = {
     Language.SV: "Mättiden ligger i framtiden, kontrollera klockan. ",
     Language.EN: "The measuring time is in the future, please check the clock. ",
@@ -267,9 +289,13 @@ def _text(case: _Case, cited: Sequence[Judged], language: Language) -> str:
 
 
 def _doubt(readings: Sequence[Reading], language: Language) -> str:
+    if not all(reading.is_of_the_person() for reading in readings):
+        return _NO_READING[language]
     if any(reading.is_retracted() for reading in readings):
         return _RETRACTED[language]
-    return "" if all(reading.is_plausible() for reading in readings) else _DOUBT[language]
+    if not all(reading.is_plausible() for reading in readings):
+        return _DOUBT[language]
+    return _DOUBTED[language] if any(r.is_doubted() for r in readings) else ""
 
 
 def finding(judged: Judged, language: Language) -> str:

@@ -1,7 +1,7 @@
 """A person's readings in the order the server received them, and what is read out of them.
 
-Rules of this file: nothing is deleted or changed; a duplicate is the same ``uid`` and component; a
-reading that is not plausible never takes part in a median.
+Rules of this file: nothing is deleted or changed; a duplicate is the same ``uid`` and component;
+what proves nothing never takes part in a median.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from alerts.standing import is_doubted, is_reading
 from devices.kinds import COMPONENTS
 
 IMPLAUSIBLE = "implausible"
@@ -41,6 +42,18 @@ class Reading:
         """Tell whether somebody has said that it was not them. It marks; it never deletes."""
         return RETRACTED in self.flags
 
+    def is_of_the_person(self) -> bool:
+        """Tell whether it is a reading at all, and not a control solution or a demonstration."""
+        return is_reading(self.flags)
+
+    def is_doubted(self) -> bool:
+        """Tell whether the device itself doubts it."""
+        return is_doubted(self.flags)
+
+    def proves(self) -> bool:
+        """Tell whether it may reassure: a plausible reading that its device stands by."""
+        return self.is_of_the_person() and self.is_plausible() and not self.is_doubted()
+
     def is_plausible(self) -> bool:
         """Tell whether nobody doubts the value: not the gateway, the catalogue or the patient."""
         if IMPLAUSIBLE in self.flags or self.is_retracted():
@@ -62,8 +75,8 @@ def in_received_order(readings: Iterable[Reading]) -> list[tuple[Reading, ...]]:
 
 
 def median_of_repeats(known: Sequence[Reading], reading: Reading, window_s: int) -> float:
-    """Return the median of the plausible readings of this component in the window that ends with
-    ``reading``.
+    """Return the median of the readings of this component that prove something, in the window that
+    ends with ``reading``.
 
     ``reading`` itself must be plausible; it takes part whether or not it is among ``known``.
     """
@@ -75,7 +88,7 @@ def median_of_repeats(known: Sequence[Reading], reading: Reading, window_s: int)
 
 def _is_repeat(other: Reading, reading: Reading, since: datetime) -> bool:
     same = other.component == reading.component and since < other.measured_at <= reading.measured_at
-    return same and other.is_plausible()
+    return same and other.proves()
 
 
 def _order(reading: Reading) -> tuple[int, datetime, str, int, float]:

@@ -1,8 +1,8 @@
 """Which of a measurement's components reach a threshold rule's bounds.
 
-Rules of this file: red reads the raw value, before any guard, and whatever else is true of it;
-yellow needs a plausible value and that the repeats agree (need.md: 58 % of first systolic values ≥
-160 were below when repeated).
+Rules of this file: what is no reading of the person reaches nothing (alerts/standing.py); red reads
+the raw value, before any guard, and whatever else is true of it; yellow needs a plausible value and
+that the repeats agree (need.md: 58 % of first systolic values ≥ 160 were below when repeated).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Verdict(StrEnum):
     REPEATS_DISAGREE = "repeats_disagree"  # would be yellow alone, but its repeats say otherwise
     BETWEEN = "between"  # inside the limit, not far enough to have returned
     RETURNED = "returned"
-    IMPLAUSIBLE_INSIDE = "implausible_inside"  # inside the limit, but proves nothing
+    UNPROVEN_INSIDE = "unproven_inside"  # inside the limit, but proves nothing
+    NO_READING = "no_reading"  # would reach a level, if it were a reading of the person
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +59,23 @@ def judge(
 
 
 def _verdict(rule: Threshold, reading: Reading, bound: Bound, known: Sequence[Reading]) -> Verdict:
-    if bound.red is not None and _reaches(rule, reading.value, bound.red, bound.component):
-        return Verdict.RED
+    is_red = bound.red is not None and _reaches(rule, reading.value, bound.red, bound.component)
     outside = bound.yellow is not None and _reaches(
         rule, reading.value, bound.yellow, bound.component
     )
+    if not reading.is_of_the_person():
+        return Verdict.NO_READING if is_red or outside else Verdict.UNPROVEN_INSIDE
+    if is_red:
+        return Verdict.RED
     if not reading.is_plausible():
-        return Verdict.IMPLAUSIBLE_YELLOW if outside else Verdict.IMPLAUSIBLE_INSIDE
+        return Verdict.IMPLAUSIBLE_YELLOW if outside else Verdict.UNPROVEN_INSIDE
     median = median_of_repeats(known, reading, rule.repeats_s)
     if outside:
         assert bound.yellow is not None, "outside a yellow bound"
         agrees = _reaches(rule, median, bound.yellow, bound.component)
         return Verdict.YELLOW if agrees else Verdict.REPEATS_DISAGREE
+    if not reading.proves():
+        return Verdict.UNPROVEN_INSIDE
     inside = all(_has_returned(rule, value, bound) for value in (reading.value, median))
     return Verdict.RETURNED if inside else Verdict.BETWEEN
 

@@ -55,11 +55,12 @@ def not_judged(
     """Decide about a subject whose ``waiting`` readings could not be judged.
 
     ``rules`` are those whose red levels count, ``episode`` the newest alert of this lineage. None
-    when every reading is cited by it already: nothing new waits. Raises ReadingError for a value
-    that is not a number.
+    when every reading is cited by it already, or when what waits are no readings of the person
+    (alerts/standing.py): nothing new waits. Raises ReadingError for a value that is not a number.
     """
-    new = tuple(r for r in waiting if episode is None or r.key not in episode.cited)
-    if episode is not None and not new:
+    readings = tuple(r for r in waiting if r.is_of_the_person())
+    new = tuple(r for r in readings if episode is None or r.key not in episode.cited)
+    if not new and (waiting or episode is not None):
         return None
     red = _red(new, rules)
     reached = next(level.severity for level in NOT_JUDGED.levels if len(red) >= level.at)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from alerts.standing import NO_READING
 from devices.wire import Item
 from server.store.database import Transaction
 
@@ -112,7 +113,8 @@ async def _renew_latest(tx: Transaction, patients: set[int | None], at: datetime
     known = sorted(patient for patient in patients if patient is not None)
     if known:
         await tx.execute("DELETE FROM latest WHERE patient_id = ANY(%s)", (known,))
-        await tx.execute(_LATEST, {"patients": known, "at": at})
+        values = {"patients": known, "at": at, "no_reading": sorted(NO_READING)}
+        await tx.execute(_LATEST, values)
 
 
 _MARK = """
@@ -215,6 +217,7 @@ SELECT DISTINCT ON (o.patient_id, o.component_id)
        o.patient_id, o.component_id, o.measured_at, o.value, o.absent, o.uid
 FROM observation o JOIN measurement m ON m.uid = o.uid
 WHERE o.patient_id = ANY(%(patients)s) AND NOT 'retracted' = ANY(m.flags)
+  AND NOT m.flags && %(no_reading)s::text[]
   AND o.measured_at <= m.stored_at + INTERVAL '10 minutes'
 ORDER BY o.patient_id, o.component_id, o.measured_at DESC, o.uid DESC
 """

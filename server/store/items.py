@@ -23,6 +23,7 @@ from uuid import UUID
 
 import msgspec
 
+from alerts.standing import NO_READING
 from devices.kinds import KINDS, Component
 from devices.wire import Item
 from server.store import corrections, quarantine
@@ -212,6 +213,7 @@ async def _insert(
         "future_s": FUTURE_MAX_S,
         **_columns(rows),
         **_samples(rows),
+        "no_reading": sorted(NO_READING),
     }
     cursor = await tx.execute(_INSERT, parameters)
     return {
@@ -309,7 +311,8 @@ ON CONFLICT (name) DO UPDATE SET model = excluded.model
 """
 
 # One statement for the whole batch, for exactly the new uids. ``latest`` moves only forward; of two
-# values of the same moment the greater uid wins, so that the order of arrival does not matter.
+# values of the same moment the greater uid wins, so that the order of arrival does not matter. What
+# is no reading (alerts/standing.py) is nobody's latest: it would hide the one that is.
 _INSERT = f"""
 WITH incoming AS (
     SELECT * FROM unnest(
@@ -341,7 +344,8 @@ WITH incoming AS (
            nextval('received_seq'), string_to_array(flags, '{_SEPARATOR}'), ctx::jsonb, char, raw,
            entered_by
     FROM placed
-    RETURNING uid, measured_at, type, patient_id, unassigned, gateway_id, device_id, received_seq
+    RETURNING uid, measured_at, type, patient_id, unassigned, gateway_id, device_id, received_seq,
+              flags
 ), observed AS (
     INSERT INTO observation (
         patient_id, measured_at, component_id, value, absent, device_id, received_seq, uid)
@@ -357,6 +361,7 @@ WITH incoming AS (
            patient_id, component_id, measured_at, value, absent, uid
     FROM observed
     WHERE patient_id IS NOT NULL
+      AND uid NOT IN (SELECT uid FROM kept WHERE flags && %(no_reading)s::text[])
       AND measured_at <= %(stored_at)s::timestamptz + make_interval(secs => %(future_s)s)
     ORDER BY patient_id, component_id, measured_at DESC, uid DESC
     ON CONFLICT (patient_id, component_id) DO UPDATE

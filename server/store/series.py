@@ -14,6 +14,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from alerts.standing import NO_READING
 from devices.kinds import KINDS
 from server.store.database import Transaction
 from server.store.patients import VISIBLE_PATIENTS, Reach
@@ -87,14 +88,24 @@ async def points(
     since: datetime,
     until: datetime,
 ) -> list[Point]:
-    """Return the numbers of those components measured in [since, until], oldest first."""
+    """Return the numbers of those components measured in [since, until], oldest first.
+
+    Without what is no reading (alerts/standing.py): a curve of readings must not pass through a
+    demonstration. The table beside it has them all.
+    """
     async with tx.cursor(row_factory=class_row(Point)) as cursor:
         await cursor.execute(
-            "SELECT component_id, measured_at, value FROM observation"
+            "SELECT component_id, measured_at, value FROM observation o"
             " WHERE patient_id = %(patient_id)s AND component_id = ANY(%(components)s)"
             " AND measured_at BETWEEN %(since)s AND %(until)s AND value IS NOT NULL"
-            f" AND patient_id IN {VISIBLE_PATIENTS} ORDER BY measured_at",
+            f" AND patient_id IN {VISIBLE_PATIENTS}"
+            " AND NOT EXISTS (SELECT FROM measurement m WHERE m.uid = o.uid"
+            "  AND m.patient_id = o.patient_id AND m.measured_at = o.measured_at"
+            "  AND m.measured_at BETWEEN %(since)s AND %(until)s"
+            "  AND m.flags && %(no_reading)s::text[])"
+            " ORDER BY measured_at",
             {
+                "no_reading": sorted(NO_READING),
                 "patient_id": patient_id,
                 "components": list(component_ids),
                 "since": since,

@@ -104,6 +104,7 @@ class Ward:
         tq: Tq = "device",
         late: timedelta = timedelta(seconds=1),
         dev: str = CUFF,
+        flags: tuple[str, ...] = (),
     ) -> str:
         """Let any value come from the patient's one device, or another, ``late`` after it was
         measured, and be judged; return the uid.
@@ -124,6 +125,7 @@ class Ward:
             tq=tq,
             gw_t=at,
             gw_q="ntp",
+            flags=flags,
             char="2A35",
             raw="00",
         )

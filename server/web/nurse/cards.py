@@ -13,7 +13,7 @@ from server.auth.sessions import Identity
 from server.store import cited
 from server.store.cited import EvidenceRow
 from server.store.worklist import AlertRow, EventRow, OwnLimitRow
-from server.web.nurse import limit_words, sayings
+from server.web.nurse import flags, limit_words, sayings
 from server.web.nurse.bounds import Bounds
 from server.web.words import Language, Words
 
@@ -223,7 +223,7 @@ def _said(sample: EvidenceRow, bounds: Bounds, words: Words) -> str:
     """Say one sample, the limit it passed, and what is doubted about it."""
     reached = bounds.reached(sample)
     text = _plain(sample, words) if reached is None else limit_words.passing(*reached, words)
-    doubts = [sayings.flag(one, words) for one in sample.flags if one in sayings.ALARMING_FLAGS]
+    doubts = [flags.saying(one, words) for one in sample.flags if one in flags.ALARMING]
     return f"{text} – {', '.join(doubts)}" if doubts else text
 
 
@@ -234,7 +234,7 @@ def _plain(sample: EvidenceRow, words: Words) -> str:
 
 
 def _cited(row: EvidenceRow, words: Words) -> CitedSample:
-    doubts = [sayings.flag(one, words) for one in row.flags if one in sayings.ALARMING_FLAGS]
+    doubts = [flags.saying(one, words) for one in row.flags if one in flags.ALARMING]
     return CitedSample(row.measured_at, ", ".join((_plain(row, words), *doubts)))
 
 

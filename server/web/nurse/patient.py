@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from alerts.absence import BATTERY_LOW
 from alerts.plan import Plan
+from alerts.standing import is_reading
 from server.auth import acts
 from server.auth.errors import NotVisible
 from server.auth.gate import Visit
@@ -25,7 +26,7 @@ from server.store.limits import plan_of
 from server.store.patients import Patient
 from server.store.series import ValueRow, Wanted
 from server.store.worklist import AlertRow
-from server.web.nurse import sayings
+from server.web.nurse import flags, sayings
 from server.web.nurse.bounds import Bounds
 from server.web.nurse.cards import Told, entry
 from server.web.nurse.figures import COMPONENT_IDS, SHOWN, AlertMark, Material, figures
@@ -227,12 +228,14 @@ def _source(row: ValueRow, words: Words) -> str:
 
 def _tags(row: ValueRow, plan: Plan, words: Words) -> list[Tag]:
     tags = [
-        Tag(sayings.flag(one, words), "warn" if one in sayings.ALARMING_FLAGS else "")
+        Tag(flags.saying(one, words), "warn" if one in flags.ALARMING else "")
         for one in row.flags
         if one != "manual"
     ]
     if row.entered_by is not None:
         tags.insert(0, Tag(words.text("inskrivet för hand"), "hand"))
+    if not is_reading(frozenset(row.flags)):
+        tags.append(Tag(words.text("räknas inte, larmar inte"), "none"))
     uncovered = [n for n in row.component_ids if not plan.covers(n)]
     if uncovered and len(uncovered) == len(row.component_ids):
         tags.append(Tag(words.text("ingen gräns satt"), "none"))

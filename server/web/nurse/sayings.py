@@ -100,27 +100,6 @@ def absent(reason: str | None, words: Words) -> str:
     }.get(reason or "", words.text("apparaten gav inget tal"))
 
 
-def flag(name: str, words: Words) -> str:
-    """Return a flag in words; one that has none is shown as it came, never hidden."""
-    return {
-        "irregular_pulse": words.text("oregelbunden puls"),
-        "cuff_loose": words.text("manschetten satt löst"),
-        "movement": words.text("rörelse under mätningen"),
-        "body_movement": words.text("rörelse under mätningen"),
-        "improper_position": words.text("armen låg fel"),
-        "measurement_position": words.text("armen låg fel"),
-        "pulse_rate_high": words.text("pulsen över apparatens område"),
-        "pulse_rate_low": words.text("pulsen under apparatens område"),
-        "possible_repeat": words.text("kan vara samma mätning igen"),
-        "implausible": words.text("orimligt värde, kontrollera"),
-        "manual": words.text("inskrivet för hand"),
-        "retracted": words.text("återtaget"),
-        "not_me": words.text("”det var inte jag”"),
-    }.get(name, name.replace("_", " "))
-
-
-# What a nurse must doubt. Everything else that is known of a value is said quietly.
-ALARMING_FLAGS = frozenset({"implausible", "retracted", "not_me", "possible_repeat"})
 DOUBTFUL_TIME = "estimated"
 
 

@@ -16,6 +16,7 @@ from alerts.plan import plan_for
 from alerts.unjudged import NOT_JUDGED
 from devices.kinds import COMPONENTS
 from server.web import words
+from server.web.nurse import flags
 from server.web.site import own_path
 from server.web.words import Language
 
@@ -36,6 +37,7 @@ def test_every_sentence_has_its_english() -> None:
     used |= {rule.why for rule in plan_for([own_weight]).rules}
     used |= {rule.why for rule in (*TECHNICAL_RULES, NOT_JUDGED)}
     used |= {answer for one in COMPONENTS.values() for answer in one.ordinals}
+    used |= set(flags.SAYINGS.values())
     with (FOLDER / "locale/en/LC_MESSAGES/hemma.po").open("rb") as file:
         catalog = {message.id: message.string for message in read_po(file) if message.id}
     assert used == set(catalog)
