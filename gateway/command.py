@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -18,45 +17,47 @@ import structlog
 import typer
 
 from gateway.clock import text_of
+from gateway.console import Json, failing, show
 from gateway.enrolment import enrol
-from gateway.errors import GatewayError, SettingsInvalid
+from gateway.errors import SettingsInvalid
 from gateway.instructions import last_config
-from gateway.paired import PairedDevice, pair, paired
+from gateway.pair_command import pair_device, unpair_device
+from gateway.paired import paired
 from gateway.rows import by_state, count_rows
 from gateway.running import is_held, last_notice
 from gateway.settings import NAME, Settings, config_key_of, from_environment
-from gateway.storage import explained, open_for_reading, open_storage
+from gateway.storage import explained, open_for_reading
 
 app = typer.Typer(no_args_is_help=True, help="The Raspberry Pi in the home.")
 
-EXIT_FAILED = 1
 ROWS_SHOWN = 50
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+app.command(name="pair")(pair_device)
+app.command(name="unpair")(unpair_device)
 
 
 @app.command()
 def run(json_: Json = False) -> None:
     """Listen to the paired devices and send what they say, until SIGTERM or Ctrl-C."""
     _log_to_stderr(as_json=json_ or not sys.stderr.isatty())
-    with _failing(as_json=json_):
+    with failing(as_json=json_):
         asyncio.run(_run(from_environment(os.environ)))
 
 
 @app.command()
 def status(json_: Json = False) -> None:
     """Show what this gateway knows of itself; works while it runs."""
-    with _failing(as_json=json_):
+    with failing(as_json=json_):
         settings = from_environment(os.environ)
         with _reading(settings) as connection:
             answer = _status(settings, connection)
-        _show(answer, as_json=json_)
+        show(answer, as_json=json_)
 
 
 @app.command()
 def outbox(json_: Json = False, rows: int = ROWS_SHOWN) -> None:
     """Show how many rows wait, since when, and the newest of them."""
-    with _failing(as_json=json_):
+    with failing(as_json=json_):
         with _reading(from_environment(os.environ)) as connection:
             counts = count_rows(connection)
             newest = connection.execute(
@@ -70,27 +71,7 @@ def outbox(json_: Json = False, rows: int = ROWS_SHOWN) -> None:
             "oldest": None if counts.oldest is None else text_of(counts.oldest),
             "rows": [dict(each) for each in newest],
         }
-        _show(answer, as_json=json_)
-
-
-@app.command(name="pair")
-def pair_device(
-    address: str,
-    profile: Annotated[str, typer.Option(help="The device's family, e.g. and_blood_pressure.")],
-    model: Annotated[str, typer.Option(help="What the device calls itself.")],
-    json_: Json = False,
-) -> None:
-    """Let the gateway listen to the device with this Bluetooth identity address."""
-    with _failing(as_json=json_):
-        settings = from_environment(os.environ)
-        device = PairedDevice(address.upper(), model, profile)
-        path = settings.database
-        with (
-            explained(path),
-            closing(open_storage(path, quota_bytes=settings.quota_bytes)) as connection,
-        ):
-            pair(connection, device)
-        _show({"paired": device.address, "dev": device.dev}, as_json=json_)
+        show(answer, as_json=json_)
 
 
 @app.command(name="enrol")
@@ -102,7 +83,7 @@ def enrol_gateway(
     json_: Json = False,
 ) -> None:
     """Write down what the server's administrator gave for this gateway."""
-    with _failing(as_json=json_):
+    with failing(as_json=json_):
         host, port = _broker(broker)
         if not NAME.fullmatch(name):
             raise SettingsInvalid("The name is not 1-40 of a-z, 0-9 and -.", "Ask for the name.")
@@ -120,7 +101,7 @@ def enrol_gateway(
             raise SettingsInvalid(
                 f"The enrolment could not be written ({error}).", "Check HEMMA_GATEWAY_DATA."
             ) from error
-        _show({"enrolled": name, "file": str(path)}, as_json=json_)
+        show({"enrolled": name, "file": str(path)}, as_json=json_)
 
 
 def _status(settings: Settings, connection: sqlite3.Connection) -> dict[str, object]:
@@ -180,31 +161,6 @@ def _reading(settings: Settings) -> Iterator[sqlite3.Connection]:
         closing(open_for_reading(settings.database)) as connection,
     ):
         yield connection
-
-
-@contextmanager
-def _failing(*, as_json: bool) -> Iterator[None]:
-    """End the command with its reason and remedy where the block raises one of our errors."""
-    try:
-        yield
-    except* GatewayError as group:
-        error = group.exceptions[0]
-        while isinstance(error, ExceptionGroup):
-            error = error.exceptions[0]
-        assert isinstance(error, GatewayError)
-        if as_json:
-            print(json.dumps({"error": error.reason, "remedy": error.remedy}))
-        else:
-            print(f"{error.reason} {error.remedy}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
-
-
-def _show(answer: Mapping[str, object], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(answer, ensure_ascii=False))
-        return
-    for name, value in answer.items():
-        print(f"{name}: {value}")
 
 
 def _log_to_stderr(*, as_json: bool) -> None:

@@ -53,6 +53,13 @@ def pair(connection: sqlite3.Connection, device: PairedDevice) -> None:
         )
 
 
+def unpair(connection: sqlite3.Connection, address: str) -> bool:
+    """Forget the device of ``address``; returns whether it was known. What it sent stays."""
+    with transaction(connection):
+        cursor = connection.execute("DELETE FROM paired WHERE address=?", (address,))
+    return cursor.rowcount > 0
+
+
 def paired(connection: sqlite3.Connection) -> tuple[PairedDevice, ...]:
     """Return the devices of this home, by address."""
     rows = connection.execute("SELECT address, model, profile FROM paired ORDER BY address")

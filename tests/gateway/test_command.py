@@ -128,8 +128,8 @@ def test_file_of_an_older_version_is_told_to_who_looks(data: Path) -> None:
     assert "older version" in status_of()["error"]
 
 
-def test_pair_then_refused_address(data: Path) -> None:
-    told = ["--profile", "and_blood_pressure", "--model", "UA-651BLE"]
+def test_pair_without_bluetooth_then_refused_address(data: Path) -> None:
+    told = ["--without-bluetooth", "--profile", "a-and-d-blood-pressure", "--model", "UA-651BLE"]
     result = runner.invoke(app, ["pair", "c0:ff:ee:00:00:01", *told, "--json"])
     assert json.loads(result.stdout)["dev"] == "ble-c0ffee000001"
     result = runner.invoke(app, ["pair", "kitchen", *told, "--json"])
