@@ -253,7 +253,9 @@ class Conversation:
         if not records.is_numbered_by_time:
             self._records = RecordAccess(records, self.last_sequence, self.proof)
             return self._records.begin(now)
-        start = None if self._session is None else self._session.start
+        if self._session is None:
+            return (NoteEvent("session_unknown", "the sensor does not say when it was started"),)
+        start = self._session.start
         if start is None:
             return ()
         forgotten: tuple[Command, ...] = ()
