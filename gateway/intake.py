@@ -25,6 +25,7 @@ from gateway.measured import best_time, clock_ahead_ms, true_reading
 from gateway.outbox import Outbox
 from gateway.rows import Draft, JournalRow, Told
 from gateway.storage import explained
+from gateway.weighings import weighed_once
 
 log = structlog.get_logger("gateway.intake")
 
@@ -134,6 +135,8 @@ class Intake:
             )
             for index, measurement in enumerate(decoded.measurements)
         )
+        with explained(self._outbox.path):
+            drafts = weighed_once(self._outbox.connection, row, drafts)
         levels = [level for draft in drafts if (level := battery_of(draft)) is not None]
         return drafts, Told(battery_percent=levels[-1] if levels else None)
 

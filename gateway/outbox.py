@@ -125,6 +125,10 @@ class Outbox:
         def write() -> tuple[Written, ...]:
             with self._transaction():
                 rows = tuple(self._write(row.boot, row.reading, draft) for draft in drafts)
+                # Only then: records of one value are no repeats of each other.
+                for draft, written in zip(drafts, rows, strict=True):
+                    if draft.record is not None and not written.is_duplicate:
+                        remember(self.connection, draft.record)
                 note_device(self.connection, row, told)
                 self.connection.execute("DELETE FROM journal WHERE id=?", (row.number,))
             return rows
@@ -187,8 +191,6 @@ class Outbox:
                 reading.mono_ms,
             ),
         )
-        if draft.record is not None:
-            remember(self.connection, draft.record)
         return Written(boot, seq, uid, item.type, is_duplicate=False)
 
     def fresh(self, *, now_ms: int, limit: int) -> tuple[Row, ...]:

@@ -116,6 +116,15 @@ def test_battery_is_an_item_and_stands_in_the_status(home: Home) -> None:
     assert (status.outbox, status.radio.state) == (3, "absent")
 
 
+def test_several_records_of_one_value_are_no_repeats_of_each_other(home: Home) -> None:
+    # Two records of a glucose sensor in one value: neither has a time or a number of its own.
+    raw = bytes.fromhex("06000C10050006000C100600")
+    for expected in ((), ("possible_repeat",)):
+        home.journal.append(dev=CUFF, model="m", characteristic="2AA7", raw=raw)
+        home.intake.take_all()
+        assert [item.flags for item in items(home)[-2:]] == [expected] * 2
+
+
 def test_a_devices_clock_makes_no_item(home: Home) -> None:
     raw = bytes((0xEA, 0x07, 11, 22, 12, 0, 0))
     home.journal.append(dev=CUFF, model="m", characteristic="2A08", raw=raw)

@@ -1,0 +1,96 @@
+"""A scale that says one weight twice: as a weight (2A9D), and within its body composition (2A9C).
+
+The weight comes first, the composition after the current has gone through the feet. One weighing is
+one body weight, so the composition's is left out where the other came just before; its bytes travel
+with the composition all the same (docs/decisions/0012). Where the composition comes first, both are
+kept and the second is marked: what is in the outbox may have left the home.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import msgspec
+
+from devices import wire
+from devices.errors import WireError
+from devices.kinds import KINDS
+from gateway.rows import Draft, JournalRow
+
+WEIGHT, COMPOSITION = "2A9D", "2A9C"
+# A link with a scale lasts a minute at most (devices/profiles/weight.py).
+WITHIN = timedelta(minutes=2)
+# Half the step of a weight in kilograms: two characteristics may round it to different sides.
+SAME_KG = 0.0025
+_ROWS_MAX = 60
+_KIND = KINDS["body_weight"]
+_CODE = _KIND.named("weight").code
+
+
+def weighed_once(
+    connection: sqlite3.Connection, row: JournalRow, drafts: tuple[Draft, ...]
+) -> tuple[Draft, ...]:
+    """Return the ``drafts`` of ``row`` without the weight that its device has said just before."""
+    if row.characteristic not in (WEIGHT, COMPOSITION):
+        return drafts
+    kept = []
+    for draft in drafts:
+        twin = _twin(connection, row, draft.item)
+        if twin is None:
+            kept.append(draft)
+        elif row.characteristic == COMPOSITION:
+            _know(connection, draft, twin)
+        else:
+            flags = (*draft.item.flags, "possible_repeat")
+            item = msgspec.structs.replace(draft.item, flags=flags)
+            kept.append(replace(draft, item=item))
+    return tuple(kept)
+
+
+def _twin(connection: sqlite3.Connection, row: JournalRow, item: wire.Item) -> sqlite3.Row | None:
+    """Return the outbox row of the same weighing by the scale's other characteristic."""
+    if _kilograms(item) is None:
+        return None
+    since_ms = row.reading.mono_ms - WITHIN // timedelta(milliseconds=1)
+    found = connection.execute(
+        "SELECT boot, seq, item, written_t FROM outbox WHERE boot=? AND type='value'"
+        " AND mono_ms BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?",
+        (row.boot, since_ms, row.reading.mono_ms, _ROWS_MAX),
+    ).fetchall()
+    return next((one for one in found if _is_same(one["item"], item)), None)
+
+
+def _is_same(other: bytes, item: wire.Item) -> bool:
+    try:
+        before = wire.decode_item(other)
+    except WireError:
+        return False
+    now_kg, before_kg = _kilograms(item), _kilograms(before)
+    if before.dev != item.dev or before.char == item.char or now_kg is None or before_kg is None:
+        return False
+    return abs(now_kg - before_kg) < SAME_KG and _is_near(before.dev_t, item.dev_t)
+
+
+def _is_near(one: datetime | None, other: datetime | None) -> bool:
+    # Both may be stored ones, of different days.
+    return one is None or other is None or abs(one - other) <= WITHIN
+
+
+def _kilograms(item: wire.Item) -> float | None:
+    if item.kind != _KIND.name:
+        return None
+    return next((sample.value for sample in item.samples if sample.code == _CODE), None)
+
+
+def _know(connection: sqlite3.Connection, draft: Draft, twin: sqlite3.Row) -> None:
+    """Let the weight that is left out be known, so that the scale's memory does not bring it."""
+    record = draft.record
+    assert record is not None, "a weight comes from a record"
+    uid = wire.record_uid(record.dev, record.characteristic, record.index, record.raw)
+    connection.execute(
+        "INSERT OR IGNORE INTO record (uid, boot, seq, written_t, acked_t, is_stored)"
+        " VALUES (?, ?, ?, ?, ?, 1)",
+        (uid, twin["boot"], twin["seq"], twin["written_t"], twin["written_t"]),
+    )
