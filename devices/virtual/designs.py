@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from devices.virtual.cuff import CUFF
-from devices.virtual.device import Design
-from devices.virtual.oximeter import OXIMETER
-from devices.virtual.scale import SCALE
+from devices.virtual.cuff import CUFF, PLAIN_CUFF, TWO_USER_CUFF
+from devices.virtual.design import Design
+from devices.virtual.glucose_meter import GLUCOSE_METER
+from devices.virtual.heart_rate import HEART_RATE
+from devices.virtual.oximeter import CONTINUOUS_OXIMETER, OXIMETER
+from devices.virtual.scale import BODY_COMPOSITION, SCALE
+from devices.virtual.sensor import SENSOR, SENSOR_WITH_CRC
 from devices.virtual.thermometer import THERMOMETER
 
 DESIGNS: Mapping[str, Design] = {
@@ -15,4 +18,12 @@ DESIGNS: Mapping[str, Design] = {
     "scale": SCALE,
     "thermometer": THERMOMETER,
     "oximeter": OXIMETER,
+    "plain_cuff": PLAIN_CUFF,
+    "two_user_cuff": TWO_USER_CUFF,
+    "oximeter_continuous": CONTINUOUS_OXIMETER,
+    "body_composition": BODY_COMPOSITION,
+    "glucose_meter": GLUCOSE_METER,
+    "cgm": SENSOR,
+    "cgm_with_crc": SENSOR_WITH_CRC,
+    "heart_rate": HEART_RATE,
 }

@@ -1,89 +1,56 @@
-"""What every virtual device does: keep records, wake, advertise, deliver, hang up.
+"""What every virtual device does: keep records, wake, advertise, let itself be linked, hang up.
 
-A device is made from a :class:`Design` (data) and the home's clocks; cuff, scale, thermometer and
-oximeter are designs, not subclasses. All waiting happens in the task that calls
-:meth:`VirtualDevice.measure`; a device that nobody measures with costs nothing.
+A device is made from a :class:`~devices.virtual.design.Design` (data) and the place's clocks; cuff,
+scale and all others are designs, not subclasses. What it does on a link is its design's behaviour,
+what it does wrong are its ``faults``. All waiting happens in the task that calls
+:meth:`VirtualDevice.measure` or :meth:`VirtualDevice.wake`; a device that nobody measures with
+costs nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+import math
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import InitVar, dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from bumble.att import Attribute, AttributeValue
-from bumble.core import AdvertisingData
+from bumble.att import ATT_WRITE_NOT_PERMITTED_ERROR, ATT_Error
+from bumble.core import UUID, AdvertisingData
 from bumble.device import Connection, Device
-from bumble.gatt import (
-    GATT_BATTERY_LEVEL_CHARACTERISTIC,
-    GATT_BATTERY_SERVICE,
-    GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
-    Characteristic,
-    Descriptor,
-    Service,
-)
-from bumble.keys import KeyStore
-from bumble.pairing import PairingConfig, PairingDelegate
-from bumble.profiles.device_information_service import DeviceInformationService
+from bumble.gatt import Characteristic
+from bumble.keys import KeyStore, PairingKeys
 
-from devices.gatt import battery, date_time
-from devices.virtual.link import LinkLost, finish, while_linked
+from devices.gatt import battery
+from devices.virtual import table
+from devices.virtual.behaviour import Behaviour, Record
+from devices.virtual.clock import Clocks, DeviceClock, without_time
+from devices.virtual.design import Design, Values
+from devices.virtual.faults import NO_FAULTS, Faults
+from devices.virtual.link import LinkLost, beside, finish, while_linked
+from devices.virtual.pairing import Bonds
+from devices.virtual.visit import Visit
+
+__all__ = ["Clocks", "Design", "Report", "VirtualDevice"]
 
 ADVERTISING_INTERVAL_MS = 30.0
-SUBSCRIPTION_MAX_S = 30.0
-"""A device gives up a link on which nobody subscribes."""
-RECORDS_MAX = 60
-"""As many as such devices keep; the oldest is then overwritten, as theirs is."""
-
+ADVERTISED_MAX_BYTES = 31
+"""What legacy advertising holds; a kernel drops longer ones."""
 LINKS_WAITING_MAX = 8
-SAME_MOMENT = timedelta(minutes=1)
-
-Properties = Characteristic.Properties
-Permissions = Attribute.Permissions
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """What one kind of device is: names, services and how it turns values into bytes.
-
-    ``encode`` takes component names of :mod:`devices.kinds` with their values and the time by the
-    device's own clock (None for a device without one). ``window_s`` is how long it advertises after
-    a measurement. ``profile`` and ``model`` are what an operator would enrol it with.
-    """
-
-    model: str
-    profile: str
-    kinds: tuple[str, ...]
-    local_name: str
-    service: int
-    measurement: int
-    feature: int
-    feature_value: bytes
-    encode: Callable[[Mapping[str, float], datetime | None], bytes]
-    manufacturer: str
-    must_bond: bool
-    has_clock: bool
-    window_s: float
-    hang_up_after_s: float = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """The invented home's clocks: true UTC, monotonic seconds, and the zone it lies in."""
-
-    utc: Callable[[], datetime]
-    mono_s: Callable[[], float]
-    zone: tzinfo
+CONFIRMED_MAX = 10_000
+ALL_HANDLES = b"\x01\x00\xff\xff"
+"""What Service Changed says when anything may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What became of one measurement.
 
-    ``confirmed_at`` and ``confirmed_mono_s`` are the home's clocks when the gateway's confirmation
-    of the indication reached the device; None while the record is still kept for the next link.
+    ``delivered`` is what the device believes. ``confirmed_at`` and ``confirmed_mono_s`` are the
+    place's clocks when the other side's confirmation reached the device; None while the record is
+    still kept for the next link, and for ever where it is notified, which nobody confirms.
     ``attempts`` counts the links that were made meanwhile.
     """
 
@@ -94,34 +61,42 @@ class Report:
 
 
 @dataclass(slots=True)
-class _Record:
-    raw: bytes
-    confirmed_at: datetime | None = None
-    confirmed_mono_s: float | None = None
-
-
-@dataclass(slots=True)
 class VirtualDevice:
-    """One device in the home. Made by :class:`devices.virtual.home.VirtualHome`."""
+    """One device. Made by :meth:`devices.virtual.place.Place.add`.
+
+    ``confirmed`` holds the bytes of every record for which an ATT confirmation came, oldest first:
+    what the device has deleted, or would. ``slots`` are its characteristics by UUID.
+    """
 
     design: Design
     address: str
     clocks: Clocks
     radio: Device
-    clock_offset: timedelta
+    clock_ahead: InitVar[timedelta]
+    passkey: InitVar[int]
     window_s: float
     battery_percent: int = 90
+    faults: Faults = NO_FAULTS
     pairing_mode: bool = False
     """Whether it bonds although it has a bond already, as after the user held its button."""
     links: int = 0
-    undelivered: list[_Record] = field(default_factory=list)
-    _last_stamp: datetime | None = None
-    _connections: asyncio.Queue[Connection] = field(
-        default_factory=lambda: asyncio.Queue(LINKS_WAITING_MAX)
-    )
+    confirmed: deque[bytes] = field(default_factory=lambda: deque(maxlen=CONFIRMED_MAX))
+    slots: dict[str, Characteristic[bytes]] = field(default_factory=dict)
+    clock: DeviceClock = field(init=False)
+    bonds: Bonds = field(init=False)
+    behaviour: Behaviour = field(init=False)
+    visit: Visit | None = None
+    _visits: asyncio.Queue[Visit] = field(default_factory=lambda: asyncio.Queue(LINKS_WAITING_MAX))
     _awake: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _measurement: Characteristic[bytes] | None = None
-    _subscribed: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_incomplete: bool = False
+    _has_changed: bool = False
+    _own_services_at: tuple[int, int] = (0, 0)
+
+    def __post_init__(self, clock_ahead: timedelta, passkey: int) -> None:
+        """Give it its clock, its bonds and its behaviour."""
+        self.clock = DeviceClock(self, clock_ahead)
+        self.bonds = Bonds(self, passkey)
+        self.behaviour = self.design.behaviour(self)
 
     @property
     def dev(self) -> str:
@@ -138,52 +113,79 @@ class VirtualDevice:
         """The name of its profile in :mod:`devices.profiles`."""
         return self.design.profile
 
+    @property
+    def undelivered(self) -> list[Record]:
+        """What it believes nobody has fetched, oldest first."""
+        return self.behaviour.undelivered
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far its clock is ahead, faults apart."""
+        return self.clock.offset
+
+    @clock_offset.setter
+    def clock_offset(self, offset: timedelta) -> None:
+        self.clock.offset = offset
+
+    @property
+    def shown_passkey(self) -> int | None:
+        """The six digits on its display while it pairs, else None."""
+        return self.bonds.shown_passkey
+
     def device_time(self, at: datetime | None = None) -> datetime:
         """What the device's own clock shows at ``at`` (default now): local, naive, seconds."""
-        local = (at or self.clocks.utc()).astimezone(self.clocks.zone).replace(tzinfo=None)
-        return (local + self.clock_offset).replace(microsecond=0)
+        return self.clock.now(at)
+
+    def switch_off(self, *names: str) -> None:
+        """Switch off the faults of these names."""
+        off = {name: getattr(NO_FAULTS, name) for name in names}
+        self.faults = replace(self.faults, **off)
 
     async def power_on(self) -> None:
-        """Build the services and join the link. Called once, by the home."""
-        self.radio.pairing_config_factory = self._pairing
-        self.radio.add_services(self._services())
+        """Build the services and join the air. Called once, by the place."""
+        server = self.radio.gatt_server
+        self._own_services_at = len(server.attributes), len(server.services)
+        self.radio.pairing_config_factory = self.bonds.configuration
+        self.radio.add_services(table.build(self))
         self.radio.on(Device.EVENT_CONNECTION, self._on_connection)
-        self.radio.advertising_data = bytes(
-            AdvertisingData(
-                [
-                    (AdvertisingData.Type.FLAGS, b"\x06"),
-                    (
-                        AdvertisingData.Type.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-                        self.design.service.to_bytes(2, "little"),
-                    ),
-                    (AdvertisingData.Type.COMPLETE_LOCAL_NAME, self.design.local_name.encode()),
-                ]
-            )
-        )
+        self.radio.advertising_data = advertised(self.design)
         await self.radio.power_on()
 
-    async def measure(self, values: Mapping[str, float], *, at: datetime | None = None) -> Report:
-        """Take a measurement; returns when it is delivered or the window has passed.
+    def store(self, values: Values, *, at: datetime | None = None) -> Record:
+        """Measure and keep the value, without waking: nobody was near.
 
         ``values`` are component names with values in the catalogue's units. ``at`` is the true time
-        of the measurement, default now; the device stamps it with its own clock. A value nobody
-        fetched is kept and sent at the next link.
+        of the measurement, default now; the device stamps it with its own clock.
         """
-        record = _Record(self.design.encode(values, self._stamp(at)))
-        self.undelivered.append(record)
-        del self.undelivered[:-RECORDS_MAX]
+        given = dict(values)
+        if self.faults.nan_values:
+            given |= dict.fromkeys(given, math.nan)
+        if self.faults.other_user is not None:
+            given["user"] = self.faults.other_user
+        stamp = self.clock.stamp(at) if self.design.has_clock else None
+        record = self.behaviour.store(given, stamp)
+        if self.faults.clock_absent:
+            record.raw = without_time(record.raw, stamp)
+        return record
+
+    async def measure(self, values: Values, *, at: datetime | None = None) -> Report:
+        """Take a measurement; returns when it is delivered or the window has passed.
+
+        Arguments as for :meth:`store`. A value nobody fetched is kept and sent at the next link.
+        """
+        record = self.store(values, at=at)
         attempts = await self.wake(record)
         return Report(
-            delivered=record.confirmed_at is not None,
+            delivered=record.delivered,
             confirmed_at=record.confirmed_at,
             confirmed_mono_s=record.confirmed_mono_s,
             attempts=attempts,
         )
 
-    async def wake(self, record: _Record | None = None) -> int:
+    async def wake(self, record: Record | None = None) -> int:
         """Advertise for the window and deliver what is kept; returns the number of links made."""
         async with self._awake:
-            if record is not None and record.confirmed_at is not None:
+            if record is not None and record.delivered:
                 return 0
             links_before = self.links
             try:
@@ -192,19 +194,16 @@ class VirtualDevice:
                 await finish(self.radio.stop_advertising())
             return self.links - links_before
 
-    def _stamp(self, at: datetime | None) -> datetime | None:
-        if not self.design.has_clock:
-            return None
-        stamp = self.device_time(at)
-        last = self._last_stamp
-        if last is not None and timedelta(0) <= last - stamp < SAME_MOMENT:
-            # No device measures twice in a second, so no two of its records may look the same.
-            stamp = last + timedelta(seconds=1)
-        self._last_stamp = stamp
-        return stamp
+    def confirm(self, record: Record) -> None:
+        """Note that the other side confirmed a record: the device may delete it."""
+        record.delivered = True
+        record.confirmed_mono_s = self.clocks.mono_s()
+        record.confirmed_at = self.clocks.utc()
+        self.confirmed.append(record.raw)
 
     async def forget_bond(self) -> None:
         """Lose the bond, as a device does whose battery was out or that was reset."""
+        self.bonds.forget()
         await self._keys().delete_all()
 
     async def drop_link(self) -> None:
@@ -216,31 +215,58 @@ class VirtualDevice:
         """Whether the device holds a bond."""
         return bool(await self._keys().get_all())
 
+    def read(self, uuid: str) -> bytes | None:
+        """Return what is read there now, None where it is always the same."""
+        if uuid == table.BATTERY:
+            return self._battery()
+        value = self.clock.read(uuid)
+        return self.behaviour.read(uuid) if value is None else value
+
+    def write(self, uuid: str, raw: bytes) -> None:
+        """Take a write; raises ``ATT_Error`` where it is refused."""
+        if self.clock.write(uuid, raw):
+            return
+        refused = self.faults.refuses_writes or self.visit is None
+        if refused or not self.behaviour.write(uuid, raw, self.visit):  # type: ignore[arg-type]
+            raise ATT_Error(ATT_WRITE_NOT_PERMITTED_ERROR)
+
+    def subscribed(self, connection: Connection, uuid: str, value: bytes) -> None:
+        """Take note of a subscription, or that it was taken back."""
+        self.bonds.note(connection, uuid, value)
+        if self.visit is not None:
+            self.visit.changed.set()
+
+    def _battery(self) -> bytes:
+        low = self.faults.battery_percent
+        return battery.encode(self.battery_percent if low is None else low)
+
     def _keys(self) -> KeyStore:
         assert self.radio.keystore is not None, "power_on comes first"
         return self.radio.keystore
 
     async def _deliver_within_window(self) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.window_s
+        short = self.faults.window_s
+        until = loop.time() + (self.window_s if short is None else short)
         while True:
-            connection = await self._next_link(until)
-            if connection is None:
+            visit = await self._next_link(until)
+            if visit is None:
                 return
             self.links += 1
             try:
-                await while_linked(connection, self._deliver(connection))
+                await while_linked(visit.connection, self._serve(visit))
             except (LinkLost, TimeoutError):
                 # What is undelivered stays kept; the rest of the window is for trying again.
                 pass
             finally:
-                await _disconnect(connection)
+                await _disconnect(visit.connection)
+                self.visit = None
             if not self.undelivered:
                 return
 
-    async def _next_link(self, until: float) -> Connection | None:
-        self._connections = asyncio.Queue(LINKS_WAITING_MAX)
-        self._subscribed.clear()
+    async def _next_link(self, until: float) -> Visit | None:
+        await self._change_before_link()
+        self._visits = asyncio.Queue(LINKS_WAITING_MAX)
         await finish(
             self.radio.start_advertising(
                 advertising_interval_min=ADVERTISING_INTERVAL_MS,
@@ -249,107 +275,89 @@ class VirtualDevice:
         )
         try:
             async with asyncio.timeout_at(until):
-                return await self._connections.get()
+                return await self._visits.get()
         except TimeoutError:
             # Somebody may have linked up in the very moment the window closed.
             await finish(self.radio.stop_advertising())
-            return None if self._connections.empty() else self._connections.get_nowait()
+            return None if self._visits.empty() else self._visits.get_nowait()
 
-    async def _deliver(self, connection: Connection) -> None:
-        """Indicate every kept record once somebody has subscribed; forget each when confirmed."""
-        async with asyncio.timeout(SUBSCRIPTION_MAX_S):
-            await self._subscribed.wait()
-        assert self._measurement is not None, "power_on comes first"
-        while self.undelivered:
-            record = self.undelivered[0]
-            await self.radio.indicate_subscriber(connection, self._measurement, record.raw)
-            record.confirmed_mono_s = self.clocks.mono_s()
-            record.confirmed_at = self.clocks.utc()
-            self.undelivered.remove(record)
-        await asyncio.sleep(self.design.hang_up_after_s)
+    async def _change_before_link(self) -> None:
+        """Let the faults come true that show in the next link only."""
+        if self.faults.forgets_bond:
+            self.switch_off("forgets_bond")
+            await self.forget_bond()
+        if self.faults.services_incomplete:
+            self.switch_off("services_incomplete")
+            self._rebuild(self.design.measurement)
+            self._is_incomplete = True
+        elif self._is_incomplete:
+            self._rebuild()
+            self._is_incomplete, self._has_changed = False, True
+
+    def _rebuild(self, *left_out: str) -> None:
+        server = self.radio.gatt_server
+        attributes, services = self._own_services_at
+        del server.attributes[attributes:], server.services[services:]
+        server.attributes_by_handle.clear()
+        self.radio.add_services(table.build(self, left_out))
+
+    async def _serve(self, visit: Visit) -> None:
+        async with (
+            asyncio.timeout(self.faults.hangs_up_after_s),
+            beside(self.bonds.recall(visit), self._expel(visit), self._tell_change(visit)),
+        ):
+            await self.behaviour.serve(visit)
+            if visit.is_subscribed(table.BATTERY):
+                await visit.notify(table.BATTERY, self._battery())
+            if self.faults.never_hangs_up:
+                await asyncio.Event().wait()
+
+    async def _expel(self, visit: Visit) -> None:
+        """Throw out who bonded otherwise than this device bonds."""
+        await visit.is_unwelcome.wait()
+        await self.forget_bond()
+        await self.drop_link()
+
+    async def _tell_change(self, visit: Visit) -> None:
+        service = self.radio.gatt_service
+        assert service is not None, "Bumble adds the service by itself"
+        changed = service.service_changed_characteristic
+        if not self._has_changed or changed is None:
+            return
+        self._has_changed = False
+        asked = asyncio.Event()
+        changed.on(Characteristic.EVENT_SUBSCRIPTION, lambda *_about: asked.set())
+        await asked.wait()
+        await self.radio.indicate_subscriber(visit.connection, changed, ALL_HANDLES)
 
     def _on_connection(self, connection: Connection) -> None:
-        self._connections.put_nowait(connection)
+        visit = self.visit = Visit(self, connection)
 
-    def _on_subscription(self, _bearer: object, _notify: bool, indicate: bool) -> None:
-        if indicate:
-            self._subscribed.set()
+        def on_pairing(keys: PairingKeys) -> None:
+            if not self.bonds.is_good(keys):
+                visit.is_unwelcome.set()
 
-    def _pairing(self, _connection: Connection) -> PairingConfig:
-        return PairingConfig(sc=True, mitm=False, bonding=True, delegate=_Delegate(self))
-
-    def _services(self) -> list[Service]:
-        protected = self.design.must_bond
-        measurement: Characteristic[bytes] = Characteristic(
-            f"{self.design.measurement:04X}", Properties.INDICATE, Permissions(0), b""
-        )
-        # Bumble's own descriptor needs no encryption; a cuff that must be bonded does.
-        allowed = Permissions.READABLE | Permissions.WRITEABLE
-        if protected:
-            allowed |= Permissions.WRITE_REQUIRES_ENCRYPTION
-        measurement.descriptors = [
-            Descriptor(
-                GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
-                allowed,
-                self.radio.gatt_server.make_descriptor_value(measurement),
-            )
-        ]
-        measurement.on(Characteristic.EVENT_SUBSCRIPTION, self._on_subscription)
-        self._measurement = measurement
-        characteristics = [measurement, _readable(self.design.feature, self.design.feature_value)]
-        if self.design.has_clock:
-            characteristics.append(self._clock(protected=protected))
-        level: Characteristic[bytes] = Characteristic(
-            GATT_BATTERY_LEVEL_CHARACTERISTIC,
-            Properties.READ,
-            Permissions.READABLE,
-            AttributeValue(read=lambda _connection: battery.encode(self.battery_percent)),
-        )
-        return [
-            Service(f"{self.design.service:04X}", characteristics),
-            Service(GATT_BATTERY_SERVICE, [level]),
-            DeviceInformationService(
-                manufacturer_name=self.design.manufacturer,
-                model_number=self.design.model,
-                serial_number=self.address.replace(":", "")[-6:],
-                firmware_revision="virtual",
-            ),
-        ]
-
-    def _clock(self, *, protected: bool) -> Characteristic[bytes]:
-        allowed = Permissions.READABLE | Permissions.WRITEABLE
-        if protected:
-            allowed |= Permissions.READ_REQUIRES_ENCRYPTION | Permissions.WRITE_REQUIRES_ENCRYPTION
-        return Characteristic(
-            "2A08",
-            Properties.READ | Properties.WRITE,
-            allowed,
-            AttributeValue(
-                read=lambda _connection: date_time.encode(self.device_time()),
-                write=lambda _connection, raw: self._set_clock(raw),
-            ),
-        )
-
-    def _set_clock(self, raw: bytes) -> None:
-        told = date_time.read(raw)
-        if told is not None:
-            self.clock_offset += told - self.device_time()
+        connection.on(Connection.EVENT_PAIRING, on_pairing)
+        self._visits.put_nowait(visit)
 
 
-class _Delegate(PairingDelegate):
-    """Bonds without questions, but only in pairing mode or when no bond is held."""
-
-    def __init__(self, owner: VirtualDevice) -> None:
-        super().__init__()
-        self._owner = owner
-
-    async def accept(self) -> bool:
-        """Whether to go on with a pairing that somebody asked for."""
-        return self._owner.pairing_mode or not await self._owner.is_bonded()
-
-
-def _readable(uuid: int, value: bytes) -> Characteristic[bytes]:
-    return Characteristic(f"{uuid:04X}", Properties.READ, Permissions.READABLE, value)
+def advertised(design: Design) -> bytes:
+    """Return what a device of this design advertises: flags, service, and the name that fits."""
+    service = UUID(design.service)
+    kind = (
+        AdvertisingData.Type.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS
+        if len(service.to_bytes()) == len(b"16")
+        else AdvertisingData.Type.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
+    )
+    parts = [(AdvertisingData.Type.FLAGS, b"\x06"), (kind, service.to_bytes())]
+    room = ADVERTISED_MAX_BYTES - len(bytes(AdvertisingData(parts))) - 2
+    name = design.local_name.encode()
+    name_kind = (
+        AdvertisingData.Type.COMPLETE_LOCAL_NAME
+        if len(name) <= room
+        else AdvertisingData.Type.SHORTENED_LOCAL_NAME
+    )
+    return bytes(AdvertisingData([*parts, (name_kind, name[:room])]))
 
 
 async def _disconnect(connection: Connection) -> None:

@@ -7,7 +7,8 @@ real timing, BlueZ's and the vendors' faults (``docs/``: real BlueZ has its own 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from bumble.device import Connection, Device, DeviceConfiguration
@@ -93,3 +94,18 @@ async def while_linked(connection: Connection, work: Coroutine[Any, Any, T]) -> 
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let ``works`` go on while the block runs, and no longer; a link they lose is no error."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            assert outcome is None or isinstance(
+                outcome, LinkLost | TimeoutError | asyncio.CancelledError
+            ), outcome

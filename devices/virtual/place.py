@@ -26,10 +26,12 @@ from bumble.transport.common import Transport
 from devices.virtual.air import Air, AirController, controller_for_a_kernel
 from devices.virtual.designs import DESIGNS
 from devices.virtual.device import Clocks, Design, VirtualDevice
+from devices.virtual.faults import NO_FAULTS, Faults
 from devices.virtual.link import controller_device
 
 CLOCK_ERROR_MAX_S = 45 * 60
 """How wrong a device's clock may be before anybody set it, either way."""
+PASSKEYS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Place:
         self._window_s = window_s
         self._addresses = random.Random(f"hemma-place-{seed}")
         self._rng = random.Random(f"hemma-clock-{seed}")
+        self._passkeys = random.Random(f"hemma-passkey-{seed}")
         self._given: set[str] = set()
         self._devices: dict[str, tuple[VirtualDevice, AirController]] = {}
         self._attached: list[_Attached] = []
@@ -91,6 +94,7 @@ class Place:
         address: str | None = None,
         battery_percent: int | None = None,
         clock_offset: timedelta | None = None,
+        faults: Faults = NO_FAULTS,
     ) -> VirtualDevice:
         """Bring a device of this design (or its name in ``DESIGNS``); it sleeps until it is used.
 
@@ -107,9 +111,11 @@ class Place:
             address=address,
             clocks=self.clocks,
             radio=radio,
-            clock_offset=timedelta(seconds=offset_s) if clock_offset is None else clock_offset,
+            clock_ahead=timedelta(seconds=offset_s) if clock_offset is None else clock_offset,
+            passkey=self._passkeys.randrange(PASSKEYS),
             battery_percent=battery if battery_percent is None else battery_percent,
             window_s=design.window_s if self._window_s is None else self._window_s,
+            faults=faults,
         )
         self._devices[address] = device, controller
         await device.power_on()

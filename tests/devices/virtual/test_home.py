@@ -12,8 +12,9 @@ from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolError
 from bumble.device import Connection
 
 from devices.gatt import date_time, plx
-from devices.virtual.device import RECORDS_MAX, VirtualDevice
+from devices.virtual.device import VirtualDevice
 from devices.virtual.home import VirtualHome, addresses
+from devices.virtual.indication import RECORDS_MAX
 
 PRESSURE = {"systolic": 128, "diastolic": 79, "pulse": 66}
 
@@ -32,7 +33,7 @@ async def fetch(home: VirtualHome, device: VirtualDevice) -> list[bytes]:
     async with await find(home, device) as client:
         await client.pair()
         await client.start_notify(
-            f"{device.design.measurement:04x}", lambda _sender, data: got.append(bytes(data))
+            device.design.measurement.lower(), lambda _sender, data: got.append(bytes(data))
         )
         async with asyncio.timeout(3):
             while client.is_connected:  # noqa: ASYNC110 - bleak offers no event for it here
