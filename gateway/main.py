@@ -14,16 +14,16 @@ import structlog
 
 from gateway.answers import Answers
 from gateway.ble.health import RadioHealth
-from gateway.ble.listen import listen
 from gateway.ble.radio import Radio
 from gateway.boot_clock import BootClock
 from gateway.clock import ClockReading, SystemClock, boot_id
+from gateway.device_notes import DeviceNotes
 from gateway.errors import SettingsInvalid, StorageFull
 from gateway.health import Health
 from gateway.intake import Intake
 from gateway.link import Broker
 from gateway.outbox import Outbox
-from gateway.paired import paired
+from gateway.radio_side import start_radio_side
 from gateway.running import Notice, only_one
 from gateway.settings import Settings
 from gateway.uplink import Uplink
@@ -68,15 +68,15 @@ async def run(
 ) -> None:
     """Run a gateway until ``stop`` is set.
 
-    ``radio`` names bleak's backends, None the platform's own. ``on_event`` is told what happens to
-    rows: "journaled", "queued", "puback", "stored", "seen", "nacked". ``clock`` is read for the
-    time, None for the machine's. Raises SettingsInvalid and StorageUnusable; a radio or a broker
-    that is away is waited for.
+    ``radio`` names bleak's backends, None is BlueZ with all it needs. ``on_event`` is told what
+    happens to rows: "journaled", "queued", "puback", "stored", "seen", "nacked". ``clock`` is read
+    for the time, None for the machine's. Raises SettingsInvalid and StorageUnusable; a radio or a
+    broker that is away is waited for.
     """
     tell = on_event or _tell_nobody
     with only_one(settings.data), _open_outbox(settings) as outbox:
         async with asyncio.TaskGroup() as group:
-            parts = _Parts(settings, outbox, radio or Radio(), clock or SystemClock().read, tell)
+            parts = _Parts(settings, outbox, radio, clock or SystemClock().read, tell)
             await _run_in(group, parts, stop)
 
 
@@ -84,7 +84,7 @@ async def run(
 class _Parts:
     settings: Settings
     outbox: Outbox
-    radio: Radio
+    radio: Radio | None
     clock: Callable[[], ClockReading]
     tell: OnEvent
 
@@ -97,16 +97,15 @@ async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) 
         outbox=outbox, zone=zone, bell=intake_bell, uplink_bell=uplink_bell, on_event=tell
     )
     uplink = _uplink(settings, outbox, clock, radio_health, uplink_bell, tell)
-    listening = group.create_task(
-        listen(
-            radio=parts.radio,
-            paired=lambda: paired(outbox.connection),
-            journal=DurableJournal(outbox, clock, intake_bell, tell),
-            clock=clock,
-            health=radio_health,
-            zone=zone,
-        ),
-        name="listen",
+    radio_side = start_radio_side(
+        group,
+        settings=settings,
+        outbox=outbox,
+        radio=parts.radio,
+        journal=DurableJournal(outbox, clock, intake_bell, tell),
+        notes=DeviceNotes(outbox=outbox, clock=clock, uplink_bell=uplink_bell),
+        clock=clock,
+        health=radio_health,
     )
     taking = group.create_task(intake.run(stop), name="intake")
     sending = group.create_task(uplink.run(stop), name="uplink")
@@ -121,10 +120,14 @@ async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) 
     keeping.cancel()
     righting.cancel()
     noticing.cancel()
-    listening.cancel()
+    radio_side.listening.cancel()
     intake_bell.set()
     uplink_bell.set()
-    _, late = await asyncio.wait((listening, taking, sending), timeout=SHUTDOWN_TIMEOUT_S)
+    going = (radio_side.listening, taking, sending)
+    _, late = await asyncio.wait(going, timeout=SHUTDOWN_TIMEOUT_S)
+    # After the last link: values come, and hanging up goes, over the bus.
+    for task in radio_side.beside:
+        task.cancel()
     for task in late:
         log.warning("stopped_late", task=task.get_name())
         task.cancel()

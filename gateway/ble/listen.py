@@ -24,11 +24,12 @@ from gateway.ble.connect import Limits
 from gateway.ble.gatt import LINK_ERRORS
 from gateway.ble.health import RadioHealth
 from gateway.ble.journal import Journal
+from gateway.ble.link import Notes, Surroundings
 from gateway.ble.objects import Device
 from gateway.ble.radio import Radio
 from gateway.ble.recovery import Recovery, Trouble
 from gateway.ble.room import Room
-from gateway.ble.session import Ended, Notes, Surroundings, converse
+from gateway.ble.session import Ended, converse
 from gateway.ble.subscriptions import Subscriptions
 from gateway.ble.turn import Turn
 from gateway.ble.watch import Watch

@@ -24,8 +24,9 @@ REST_FIRST_S = 0.5
 REST_MAX_S = 30.0
 """Rest after a link that brought nothing, doubling. It stays below the time such devices advertise,
 so that a cuff once out of reach is not left waiting. No jitter: this radio has one user."""
-REST_BOND_LOST_S = 300.0
-"""Rest for a device that refuses its bond: only a person can help, and each try costs BlueZ."""
+REST_BOND_LOST_S = 60.0
+"""Rest for a device that refuses its bond: only a person can help. Still one try in each window of
+a cuff, since a device at the edge of reach may look the same."""
 LOOKED_UP_MAX_S = 1.0
 """Hundreds of advertisements a second come in where people live close; each is looked up."""
 WAIT_MIN_S = 0.05
@@ -116,9 +117,7 @@ class Room:
         self.health.ended(paired.dev, ending, reading.utc, ended.clock_offset_s)
         if ended.ending is None and ended.cause is not None:
             self.health.no_links[ended.cause] += 1
-        self.health.bond_told(
-            paired.dev, is_refused=ended.is_bond_refused, is_good=ended.values > 0
-        )
+        self._bond_told(paired, ended)
         self._rest(paired, rest, ended)
         log.info(
             "device_link_ended",
@@ -128,6 +127,15 @@ class Room:
             cause=ended.cause,
             failures=rest.failures,
         )
+
+    def _bond_told(self, paired: PairedDevice, ended: Ended) -> None:
+        was_lost = paired.dev in self.health.bond_lost()
+        self.health.bond_told(
+            paired.dev, is_refused=ended.is_bond_refused, is_good=ended.values > 0
+        )
+        if not was_lost and paired.dev in self.health.bond_lost():
+            # Never paired anew from here: whoever takes the cuff's address would be let in.
+            log.error("bond_lost", dev=paired.dev, remedy="Pair it again: hemma gateway pair.")
 
     def _rest(self, paired: PairedDevice, rest: _Rest, ended: Ended) -> None:
         if ended.values > 0 and ended.ending is not Ending.NOT_KEPT:

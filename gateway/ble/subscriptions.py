@@ -21,10 +21,11 @@ What BlueZ does, as its ``src/gatt-client.c`` shows and the tests on the real st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import structlog
 from dbus_fast import Message
@@ -44,6 +45,11 @@ LOOK_S = 5.0
 IN_PROGRESS = "org.bluez.Error.InProgress"
 """Held already: BlueZ's answer while the device is away."""
 
+FLAP_MAX_S = 1.0
+FLAPS = 3
+"""So many links in a row that were gone within a second, and without services, are a refusal. A
+device that forgot its bond: 30 ms each. One at the edge of reach can do the same, by bad luck."""
+
 Route = Callable[[Notified | Disconnected], None]
 
 
@@ -53,6 +59,27 @@ class _Source:
 
     paired: PairedDevice
     characteristic: str
+
+
+@dataclass(slots=True)
+class _Flaps:
+    """The links of one attempt that were gone at once; ``too_many`` is set when that is enough."""
+
+    count: int = 0
+    since_s: float | None = None
+    too_many: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def changed(self, changed: Mapping[str, Any], now_s: float) -> None:
+        if "ServicesResolved" in changed and changed["ServicesResolved"].value:
+            self.since_s = None
+        if "Connected" not in changed:
+            return
+        if changed["Connected"].value:
+            self.since_s = now_s
+        elif self.since_s is not None and now_s - self.since_s <= FLAP_MAX_S:
+            self.count += 1
+            if self.count >= FLAPS:
+                self.too_many.set()
 
 
 @dataclass(slots=True)
@@ -88,6 +115,7 @@ class Subscriptions:
         self._routes: dict[str, Route] = {}
         self._reading: dict[str, list[bytes]] = {}
         self._asked: set[str] = set()
+        self._flaps: dict[str, _Flaps] = {}
         self._to_hang_up: set[str] = set()
         self._addresses: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
@@ -145,11 +173,16 @@ class Subscriptions:
     def routed(self, paired: PairedDevice, route: Route) -> Iterator[None]:
         """Hand ``paired``'s values, once they are kept, to ``route`` while the block lasts."""
         self._routes[paired.dev] = route
+        self._flaps[paired.dev] = _Flaps()
         self._asked.clear()
         try:
             yield
         finally:
-            self._routes.pop(paired.dev, None)
+            del self._routes[paired.dev], self._flaps[paired.dev]
+
+    def flaps(self, paired: PairedDevice) -> asyncio.Event:
+        """Return what is set when the device refuses one link after the other; within routed()."""
+        return self._flaps[paired.dev].too_many
 
     @contextmanager
     def reading(self, path: str) -> Iterator[Callable[[bytes], None]]:
@@ -216,16 +249,19 @@ class Subscriptions:
             case _:
                 pass
 
-    def _on_change(self, path: str, interface: str, changed: dict[str, object]) -> None:
+    def _on_change(self, path: str, interface: str, changed: Mapping[str, Any]) -> None:
         if interface == CHARACTERISTIC and "Value" in changed:
-            raw = bytes(changed["Value"].value)  # type: ignore[attr-defined]  # a dbus Variant
+            raw = bytes(changed["Value"].value)
             if (window := self._reading.get(path)) is not None:
                 window.append(raw)
             else:
                 self._on_value(path, raw)
-        elif interface == DEVICE and "Connected" in changed:
-            # After a link whatever the device refused is asked for again.
-            self._look_at(path)
+        elif interface == DEVICE and (paired := self._watched.get(path)) is not None:
+            if (flaps := self._flaps.get(paired.dev)) is not None:
+                flaps.changed(changed, asyncio.get_running_loop().time())
+            if "Connected" in changed:
+                # After a link whatever the device refused is asked for again.
+                self._changed.set()
 
     def _look_at(self, path: str) -> None:
         device_path = device_path_of(path)

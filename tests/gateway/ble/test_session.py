@@ -9,8 +9,9 @@ from devices.conversation import Ending
 from devices.profiles import PROFILES
 from devices.virtual.home import VirtualHome
 from gateway.ble.connect import Limits
+from gateway.ble.link import Surroundings
 from gateway.ble.radio import Radio
-from gateway.ble.session import Ended, Surroundings, converse
+from gateway.ble.session import Ended, converse
 from gateway.ble.uuids import long_uuid, short_uuid
 from gateway.clock import SystemClock
 from tests.gateway.ble.fix_home import QUICK, MemoryJournal, paired_device
