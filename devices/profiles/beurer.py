@@ -7,10 +7,10 @@ the newest value comes last: derdilla/blood-pressure-monitor-fl issue 352 (BM57)
 First pairing may show a code: 1technophile/OpenMQTTGateway issue 806 (Silvercrest SBM69, the same
 maker's design). The advertised names are those of a public list made from Beurer's app.
 
-BM48, BM59, BM85 and ELITE900 are known to send pulse and status with their bytes swapped, a user
-without its flag, and a reserved flag (blood-pressure-monitor-fl pull request 735; a recording of a
-BM85 there). Such a value is refused by the decoder, kept, and shown as not readable: nothing wrong
-is shown, and nothing is lost, but these models are not supported yet.
+BM48, BM59, BM85 and ELITE900 are not supported: they swap the bytes of pulse and status, says
+blood-pressure-monitor-fl pull request 735 after the maker's own list. The recording of a BM85 there
+also has a reserved flag and a user without its flag; the decoder refuses it, and its bytes are
+kept. docs/devices.md says what is known of the others.
 
 Scales speak weight, body composition and user data: they tell a user's values only after that
 user's consent code, which the scale shows when the user is made (KristianP26/ble-scale-sync issue
