@@ -136,10 +136,13 @@ class VirtualDevice:
         """What the device's own clock shows at ``at`` (default now): local, naive, seconds."""
         return self.clock.now(at)
 
+    def switch(self, **faults: Any) -> None:
+        """Switch these faults on, beside those that are on already."""
+        self.faults = replace(self.faults, **faults)
+
     def switch_off(self, *names: str) -> None:
         """Switch off the faults of these names."""
-        off = {name: getattr(NO_FAULTS, name) for name in names}
-        self.faults = replace(self.faults, **off)
+        self.switch(**{name: getattr(NO_FAULTS, name) for name in names})
 
     async def power_on(self) -> None:
         """Build the services and join the air. Called once, by the place."""
