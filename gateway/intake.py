@@ -8,7 +8,7 @@ no item. Rows that a former run left in the journal are taken first, in order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 
@@ -33,6 +33,9 @@ BATCH_ROWS = 50
 RETRY_FULL_S = 30.0
 # A device's clock is read, set and its values fetched within one link; links last a minute at most.
 PAIR_MAX_MS = 120_000
+# A row that waits for its device's clock is looked at again so soon.
+LOOK_AGAIN_S = 0.1
+CLOCKS = frozenset({"2A08", "2A2B"})
 BATTERY = "battery"
 WHY_MAX_CHARACTERS = 500
 UNNUMBERED = "0" * 32
@@ -46,8 +49,16 @@ def battery_of(draft: Draft) -> int | None:
     return round(item.samples[0].value)
 
 
+def _clocks_first(rows: Sequence[JournalRow]) -> list[JournalRow]:
+    """Return ``rows`` with clocks before values: one may come before its device's clock is read."""
+    return sorted(rows, key=lambda row: row.characteristic not in CLOCKS)
+
+
 class Intake:
-    """Takes journal rows into the outbox whenever ``bell`` rings; rings ``uplink_bell`` after."""
+    """Takes journal rows into the outbox whenever ``bell`` rings; rings ``uplink_bell`` after.
+
+    A row of which ``not_yet`` says so is left for a moment: its device's clock is about to be read.
+    """
 
     def __init__(
         self,
@@ -57,12 +68,15 @@ class Intake:
         bell: asyncio.Event,
         uplink_bell: asyncio.Event,
         on_event: Callable[[str, Mapping[str, object]], None],
+        not_yet: Callable[[JournalRow], bool] = lambda _row: False,
     ) -> None:
         self._outbox = outbox
         self._zone = zone
         self._bell = bell
         self._uplink_bell = uplink_bell
         self._on_event = on_event
+        self._not_yet = not_yet
+        self._waits = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set (ring the bell then) and the journal is empty."""
@@ -72,7 +86,7 @@ class Intake:
             if stop.is_set():
                 return
             try:
-                async with asyncio.timeout(RETRY_FULL_S if is_full else None):
+                async with asyncio.timeout(self._pause_s(is_full=is_full)):
                     await self._bell.wait()
             except TimeoutError:
                 continue
@@ -82,14 +96,23 @@ class Intake:
 
         Raises StorageUnusable.
         """
-        while rows := self._outbox.journaled(BATCH_ROWS):
-            for row in rows:
+        self._waits = False
+        while not self._waits and (rows := self._outbox.journaled(BATCH_ROWS)):
+            for row in _clocks_first(rows):
+                if self._not_yet(row):
+                    self._waits = True
+                    continue
                 try:
                     self._take(row)
                 except StorageFull:
                     # The bytes stay in the journal; they are taken when there is room.
                     return False
         return True
+
+    def _pause_s(self, *, is_full: bool) -> float | None:
+        if is_full:
+            return RETRY_FULL_S
+        return LOOK_AGAIN_S if self._waits else None
 
     def _take(self, row: JournalRow) -> None:
         drafts, told = self._read(self._rightly_timed(row))

@@ -32,6 +32,8 @@ log = structlog.get_logger("gateway.main")
 
 SHUTDOWN_TIMEOUT_S = 8.0
 UPKEEP_INTERVAL_S = 3600.0
+CLOCK_AWAITED_MS = 3_000
+"""A value that came before its device's clock was read waits so long for it, and no longer."""
 
 OnEvent = Callable[[str, Mapping[str, object]], None]
 
@@ -93,9 +95,6 @@ async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) 
     settings, outbox, clock, tell = parts.settings, parts.outbox, parts.clock, parts.tell
     zone = ZoneInfo(settings.timezone)
     intake_bell, uplink_bell, radio_health = asyncio.Event(), asyncio.Event(), RadioHealth()
-    intake = Intake(
-        outbox=outbox, zone=zone, bell=intake_bell, uplink_bell=uplink_bell, on_event=tell
-    )
     uplink = _uplink(settings, outbox, clock, radio_health, uplink_bell, tell)
     radio_side = start_radio_side(
         group,
@@ -106,6 +105,17 @@ async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) 
         notes=DeviceNotes(outbox=outbox, clock=clock, uplink_bell=uplink_bell),
         clock=clock,
         health=radio_health,
+    )
+    intake = Intake(
+        outbox=outbox,
+        zone=zone,
+        bell=intake_bell,
+        uplink_bell=uplink_bell,
+        on_event=tell,
+        not_yet=lambda row: (
+            radio_side.awaits_clock(row.dev)
+            and clock().mono_ms - row.reading.mono_ms < CLOCK_AWAITED_MS
+        ),
     )
     taking = group.create_task(intake.run(stop), name="intake")
     sending = group.create_task(uplink.run(stop), name="uplink")

@@ -40,10 +40,14 @@ log = structlog.get_logger("gateway.radio_side")
 
 @dataclass(frozen=True, slots=True)
 class RadioSide:
-    """What runs: ``listening`` hangs up when it is cancelled; ``beside`` is cancelled after it."""
+    """What runs: ``listening`` hangs up when it is cancelled; ``beside`` is cancelled after it.
+
+    ``awaits_clock`` tells whether a device's clock may be read at any moment.
+    """
 
     listening: asyncio.Task[None]
     beside: tuple[asyncio.Task[None], ...]
+    awaits_clock: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,13 @@ def start_radio_side(
             group.create_task(bluez.on.subscriptions.run(), name="subscriptions"),
             group.create_task(bluez.bus.run(), name="bus"),
         ]
-    return RadioSide(group.create_task(listening, name="listen"), tuple(beside))
+    return RadioSide(
+        listening=group.create_task(listening, name="listen"),
+        beside=tuple(beside),
+        awaits_clock=(
+            (lambda _dev: False) if bluez is None else bluez.on.subscriptions.awaits_clock
+        ),
+    )
 
 
 def _counts(on: OnBluez) -> dict[str, int]:

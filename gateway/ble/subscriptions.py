@@ -115,6 +115,7 @@ class Subscriptions:
         self._routes: dict[str, Route] = {}
         self._reading: dict[str, list[bytes]] = {}
         self._asked: set[str] = set()
+        self._unasked: set[str] = set()
         self._flaps: dict[str, _Flaps] = {}
         self._to_hang_up: set[str] = set()
         self._addresses: frozenset[str] = frozenset()
@@ -167,6 +168,7 @@ class Subscriptions:
         """Subscribe within a link; raises BusError where the device refuses, BusAway."""
         self._sources[path] = _Source(paired, characteristic)
         self._asked.add(path)
+        self._unasked.discard(paired.dev)
         await self._start(path)
 
     @contextmanager
@@ -175,10 +177,21 @@ class Subscriptions:
         self._routes[paired.dev] = route
         self._flaps[paired.dev] = _Flaps()
         self._asked.clear()
+        profile = PROFILES.get(paired.profile)
+        if profile is not None and profile.clock is not None:
+            self._unasked.add(paired.dev)
         try:
             yield
         finally:
+            self._unasked.discard(paired.dev)
             del self._routes[paired.dev], self._flaps[paired.dev]
+
+    def awaits_clock(self, dev: str) -> bool:
+        """Tell whether a link with ``dev`` is under way whose clock may still be read.
+
+        It is read before anything is asked for, and values may come before that.
+        """
+        return dev in self._unasked
 
     def flaps(self, paired: PairedDevice) -> asyncio.Event:
         """Return what is set when the device refuses one link after the other; within routed()."""
