@@ -8,9 +8,11 @@ from devices.virtual.cuff import CUFF, PLAIN_CUFF, TWO_USER_CUFF
 from devices.virtual.design import Design
 from devices.virtual.glucose_meter import GLUCOSE_METER
 from devices.virtual.heart_rate import HEART_RATE
+from devices.virtual.nonin import NONIN_OXIMETER
 from devices.virtual.oximeter import CONTINUOUS_OXIMETER, OXIMETER
 from devices.virtual.scale import BODY_COMPOSITION, SCALE
 from devices.virtual.sensor import SENSOR, SENSOR_WITH_CRC
+from devices.virtual.taidoc import TAIDOC_CUFF
 from devices.virtual.thermometer import THERMOMETER
 
 DESIGNS: Mapping[str, Design] = {
@@ -26,4 +28,6 @@ DESIGNS: Mapping[str, Design] = {
     "cgm": SENSOR,
     "cgm_with_crc": SENSOR_WITH_CRC,
     "heart_rate": HEART_RATE,
+    "taidoc_cuff": TAIDOC_CUFF,
+    "nonin_oximeter": NONIN_OXIMETER,
 }

@@ -237,7 +237,7 @@ class VirtualDevice:
         """Take note of a subscription, or that it was taken back."""
         self.bonds.note(connection, uuid, value)
         if self.visit is not None:
-            self.visit.changed.set()
+            self.visit.note_subscription()
 
     def _battery(self) -> bytes:
         low = self.faults.battery_percent

@@ -12,6 +12,7 @@ from devices.gatt import user_control_point
 from devices.virtual.behaviour import Record
 from devices.virtual.design import Values, also, user_of
 from devices.virtual.users import Users
+from devices.virtual.visit import SUBSCRIPTION_MAX_S
 
 if TYPE_CHECKING:
     from devices.virtual.device import VirtualDevice
@@ -59,32 +60,34 @@ class Indicating:
             return False
         if not visit.subscription(uuid):
             raise ATT_Error(ATT_IMPROPERLY_CONFIGURED)
-        visit.requests.put_nowait((uuid, raw))
+        visit.ask(uuid, raw)
         return True
 
     async def serve(self, visit: Visit) -> None:
-        """Indicate every kept record once somebody has subscribed; forget each when confirmed."""
+        """Indicate what may be given to whoever subscribed; forget each record when confirmed."""
         self._users.forget_consent()
         uuid = self.device.design.measurement
-        await visit.subscribed(uuid)
-        if self._users.want_codes:
-            await self._answer(visit, CONSENT_MAX_S)
+        await visit.subscribed(uuid, user_control_point.CHARACTERISTIC)
         again = self.device.faults.duplicate_records
-        for raw in list(self.device.confirmed)[-again:] if again else ():
-            await visit.deliver(uuid, Record(raw))
-        while record := self._next():
-            await visit.deliver(uuid, record)
-            self.undelivered.remove(record)
-        await self._answer(visit, self.device.design.hang_up_after_s)
+        repeated = [Record(raw) for raw in list(self.device.confirmed)[-again:]] if again else []
+        while True:
+            while visit.is_subscribed(uuid) and (record := self._next(repeated)):
+                await visit.deliver(uuid, record)
+                (repeated or self.undelivered).remove(record)
+            asked = await visit.request(self._patience_s(visit))
+            if asked is None:
+                return
+            point, raw = asked
+            if point == user_control_point.CHARACTERISTIC:
+                await visit.indicate(point, self._users.answer(raw))
 
-    def _next(self) -> Record | None:
+    def _next(self, repeated: list[Record]) -> Record | None:
+        if repeated:
+            return repeated[0]
         return next((one for one in self.undelivered if self._users.may_have(one.user)), None)
 
-    async def _answer(self, visit: Visit, within_s: float) -> None:
-        """Answer at the control point: until somebody has consent, or nothing more is asked."""
-        while (asked := await visit.request(within_s)) is not None:
-            uuid, raw = asked
-            had_consent = self._users.has_consent
-            await visit.indicate(uuid, self._users.answer(raw))
-            if self._users.has_consent and not had_consent:
-                return
+    def _patience_s(self, visit: Visit) -> float:
+        if not visit.is_subscribed(self.device.design.measurement):
+            return SUBSCRIPTION_MAX_S
+        is_withheld = bool(self.undelivered) and not self._users.has_consent
+        return CONSENT_MAX_S if is_withheld else self.device.design.hang_up_after_s

@@ -77,7 +77,7 @@ class Bonds:
             slot = self.device.slots.get(uuid)
             if slot is not None:
                 subscribed.setdefault(slot.handle, value)
-        visit.changed.set()
+        visit.note_subscription()
 
 
 class _Button(PairingDelegate):

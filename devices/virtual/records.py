@@ -33,6 +33,7 @@ from devices.gatt.record_access import (
 from devices.virtual.behaviour import Record
 from devices.virtual.design import Values, also
 from devices.virtual.link import LinkLost
+from devices.virtual.visit import CHANGED
 
 if TYPE_CHECKING:
     from devices.virtual.device import VirtualDevice
@@ -83,7 +84,7 @@ class RecordServer:
         del self.memory[:-MEMORY_MAX]
         self.undelivered.append(record)
         if self.device.visit is not None:
-            self.device.visit.requests.put_nowait((NEW, b""))
+            self.device.visit.ask(NEW, b"")
         return record
 
     def _number(self, stamp: datetime | None) -> int:
@@ -115,15 +116,17 @@ class RecordServer:
                 raise ATT_Error(ATT_IN_PROGRESS)
             self._is_aborted = True
         else:
-            visit.requests.put_nowait((uuid, raw))
+            visit.ask(uuid, raw)
         return True
 
     async def serve(self, visit: Visit) -> None:
         """Answer requests until none comes any more."""
         within_s = ASKED_WITHIN_S
         while (asked := await visit.request(within_s)) is not None:
-            await visit.speak()
             uuid, raw = asked
+            if uuid == CHANGED:
+                continue
+            await visit.speak()
             if uuid == NEW:
                 await self._tell_new(visit)
             elif uuid in self.others:

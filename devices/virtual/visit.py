@@ -20,6 +20,7 @@ REQUESTS_MAX = 64
 SUBSCRIPTION_MAX_S = 30.0
 """A device gives up a link on which nobody subscribes."""
 NOTIFYING, INDICATING = 1, 2
+CHANGED = "changed"
 
 
 @dataclass(slots=True)
@@ -71,8 +72,20 @@ class Visit:
         if self.device.faults.stays_silent:
             await asyncio.Event().wait()
 
+    def note_subscription(self) -> None:
+        """Tell whoever waits that somebody subscribed, or no longer is."""
+        self.changed.set()
+        self.ask(CHANGED, b"")
+
+    def ask(self, uuid: str, raw: bytes) -> None:
+        """Put what was written at a control point where the device finds it."""
+        self.requests.put_nowait((uuid, raw))
+
     async def request(self, within_s: float) -> tuple[str, bytes] | None:
-        """Return the next thing asked at a control point, None where nothing is for so long."""
+        """Return what was asked next at a control point, None where nothing is for so long.
+
+        CHANGED in its place says that a subscription came or went.
+        """
         try:
             async with asyncio.timeout(within_s):
                 return await self.requests.get()

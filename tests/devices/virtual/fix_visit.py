@@ -1,7 +1,7 @@
 """A plain host, as a test plays one: bleak over the virtual air, no gateway."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +16,7 @@ from devices.virtual.device import VirtualDevice
 from devices.virtual.faults import NO_FAULTS, Faults
 from devices.virtual.home import VirtualHome
 
-PLAIN = {
+PLAIN: Mapping[str, Mapping[str, float]] = {
     "cuff": {"systolic": 128, "diastolic": 79, "pulse": 66},
     "scale": {"weight": 71.4},
     "thermometer": {"temperature": 36.9},
@@ -29,6 +29,8 @@ PLAIN = {
     "cgm": {"glucose": 7.2, "trend": 0.05},
     "cgm_with_crc": {"glucose": 7.2},
     "heart_rate": {"heart_rate": 72, "ticks": 3},
+    "taidoc_cuff": {"systolic": 128, "diastolic": 79, "pulse": 66},
+    "nonin_oximeter": {"spo2": 96, "pulse": 71},
 }
 """One ordinary measurement for each design."""
 

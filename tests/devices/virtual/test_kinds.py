@@ -52,10 +52,9 @@ async def test_a_kept_value_is_indicated(what: str) -> None:
             await host.subscribe(device.design.measurement)
             await host.over()
         [measurement] = host.measurements(device.design.measurement)
-        told = dict(zip(("user_index",), [measurement.context.get("user_index")], strict=True))
         assert measurement.kind in device.design.kinds
         assert measurement.samples[0].value == pytest.approx(next(iter(PLAIN[what].values())))
-        assert told["user_index"] == PLAIN[what].get("user")
+        assert measurement.context.get("user_index") == PLAIN[what].get("user")
         assert device.undelivered == []
         assert list(device.confirmed) == host.of(device.design.measurement)
 
@@ -298,7 +297,7 @@ async def test_a_rising_temperature_comes_before_the_result() -> None:
             await host.subscribe("2A1E", "2A1C")
             await host.over()
         assert [uuid for uuid, _ in host.values] == ["2A1E", "2A1C"]
-        assert gatt.decode("2A1E", host.of("2A1E")[0])
+        assert isinstance(gatt.decode("2A1E", host.of("2A1E")[0]), gatt.Fields)
 
 
 async def test_an_oximeter_says_how_good_its_estimate_is() -> None:
