@@ -10,11 +10,20 @@ from typing import Literal
 
 from devices import wire
 from gateway.ble.health import RadioHealth
+from gateway.ble.kernel import kernel_release
 from gateway.clock import ClockReading, moment_of
 from gateway.outbox import Outbox
 
 TEMPERATURE_PATH = Path("/sys/class/thermal/thermal_zone0/temp")
 MILLIDEGREES = 1000
+RADIO_COUNTS = (
+    "bluetoothd_restarts",
+    "adapter_lost",
+    "early_values",
+    "unkept_values",
+    "blind_links",
+)
+"""Counted where the radio is wired (:mod:`gateway.radio_side`), and sent by the same names."""
 
 
 class Health:
@@ -35,6 +44,7 @@ class Health:
         self._data = data
         self._temperature_path = temperature_path
         self._software = software()
+        self._kernel = kernel_release()
 
     def status(
         self,
@@ -65,10 +75,22 @@ class Health:
     def _radio_state(self, now_s: float) -> wire.Radio:
         if self._radio is None:
             return wire.Radio(state="absent", last_adv_s=None, resets=0)
+        radio, counts = self._radio, self._radio.counts()
         return wire.Radio(
-            state=self._radio.state(),
-            last_adv_s=self._radio.last_adv_s(now_s),
-            resets=self._radio.resets,
+            state=radio.state(),
+            last_adv_s=radio.last_adv_s(now_s),
+            resets=radio.resets,
+            kernel=self._kernel,
+            recovery=wire.Recovery(
+                scan=radio.resets,
+                power=counts.get("recovery_power", 0),
+                bluetoothd=counts.get("recovery_bluetoothd", 0),
+                reboot=counts.get("recovery_reboot", 0),
+            ),
+            links=dict(radio.endings),
+            no_links=dict(radio.no_links),
+            bond_lost=radio.bond_lost(),
+            **{name: counts.get(name, 0) for name in RADIO_COUNTS},
         )
 
     def _devices(self) -> tuple[wire.DeviceStatus, ...]:
@@ -90,7 +112,12 @@ def has_changed(before: wire.Status, now: wire.Status) -> bool:
             status.state,
             status.quarantine,
             status.radio.state,
-            status.radio.resets,
+            status.radio.recovery,
+            status.radio.bluetoothd_restarts,
+            status.radio.adapter_lost,
+            status.radio.bond_lost,
+            status.radio.unkept_values,
+            status.radio.blind_links,
             status.clock,
             status.power,
             batteries,

@@ -45,11 +45,17 @@ class LinkShown(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-class RadioShown(msgspec.Struct, frozen=True):
-    """The radio as it is shown; "deaf" is not "no reading"."""
+class RadioShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The radio as it is shown; "deaf" is not "no reading". What never happened is left out.
+
+    ``bond_lost`` names the devices that a person has to pair again; ``counts`` are steps against a
+    stuck radio, restarts and losses since the start.
+    """
 
     state: Literal["ok", "deaf", "absent"]
     resets: int
+    bond_lost: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -87,7 +93,12 @@ class Notice:
     def look(self) -> bool:
         """Write what has changed; returns whether something had and could be written."""
         reading, link = self._clock(), self._link()
-        radio = RadioShown(self._radio.state(), self._radio.resets)
+        radio = RadioShown(
+            self._radio.state(),
+            self._radio.resets,
+            self._radio.bond_lost(),
+            {name: count for name, count in self._radio.counts().items() if count},
+        )
         state = (link, radio, reading.quality)
         if state == self._written:
             return False

@@ -222,12 +222,41 @@ class ConfigReported(Struct, frozen=True):
     error: str | None
 
 
-class Radio(Struct, frozen=True):
-    """State of the Bluetooth radio; "deaf" is not "no reading"."""
+class Recovery(Struct, frozen=True):
+    """How often each step against a radio that hears nothing was taken since the start."""
+
+    scan: Count = 0
+    power: Count = 0
+    bluetoothd: Count = 0
+    reboot: Count = 0
+
+
+NO_RECOVERY = Recovery()
+
+
+class Radio(Struct, frozen=True, omit_defaults=True):
+    """State of the Bluetooth radio; "deaf" is not "no reading".
+
+    Counts are since the gateway's start. ``links`` counts links by how they ended, ``no_links``
+    those that never came about, by reason. ``bond_lost`` names devices that a person must pair
+    again. ``early_values`` came before they were asked for; ``unkept_values`` were confirmed by
+    BlueZ and could not be kept; ``blind_links`` began before BlueZ knew the device's services, when
+    an early value would be lost. What is not known, or nothing, is left out.
+    """
 
     state: Literal["ok", "deaf", "absent"]
     last_adv_s: Count | None
     resets: Count
+    kernel: str | None = None
+    recovery: Recovery = NO_RECOVERY
+    bluetoothd_restarts: Count = 0
+    adapter_lost: Count = 0
+    links: dict[str, Count] = {}
+    no_links: dict[str, Count] = {}
+    bond_lost: tuple[str, ...] = ()
+    early_values: Count = 0
+    unkept_values: Count = 0
+    blind_links: Count = 0
 
 
 class DeviceStatus(Struct, frozen=True):
