@@ -23,6 +23,8 @@ MODEL = "3128"
 MEMORY_MAX = 200
 ASKED_WITHIN_S = 30.0
 """How long a meter waits for the first question."""
+ASKED_AGAIN_WITHIN_S = 5.0
+"""How long it waits for each further one."""
 _BODY = slice(2, 6)
 
 
@@ -85,7 +87,7 @@ class Answering:
                 await self._tell(visit, raw, frame)
             if raw[1:2] == bytes((Command.TURN_OFF,)):
                 return
-            within_s = max(self.device.design.hang_up_after_s, 5.0)
+            within_s = ASKED_AGAIN_WITHIN_S
 
     def _answers(self, raw: bytes) -> tuple[bytes, ...]:
         faults, clock = self.device.faults, self.device.clock
