@@ -182,7 +182,9 @@ async def _is_bonded(link: Link) -> bool:
 async def _hold(link: Link, present: frozenset[str]) -> None:
     conversation = link.conversation
     is_bonded = await link.gatt.is_bonded()
-    commands = deque(conversation.handle(Connected(present, is_bonded), link.now()))
+    now = link.now()
+    commands = deque(conversation.handle(Connected(present, is_bonded), now))
+    ticked_s = now.mono_s
     while not conversation.is_over:
         if commands:
             event = await carry_out(link, commands.popleft())
@@ -192,6 +194,11 @@ async def _hold(link: Link, present: frozenset[str]) -> None:
             _add(commands, conversation.handle(event, link.now()))
         while not link.events.empty():
             _add(commands, conversation.handle(link.events.get_nowait(), link.now()))
+        now = link.now()
+        if now.mono_s - ticked_s >= link.around.limits.tick_s:
+            # A device that never pauses would else hold the link, and the adapter, for ever.
+            ticked_s = now.mono_s
+            _add(commands, conversation.handle(Tick(), now))
     await _keep_the_rest(link, commands)
 
 

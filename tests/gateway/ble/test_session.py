@@ -1,5 +1,7 @@
-"""One link: what comes back when bleak itself fails under it."""
+"""One link: what comes back when bleak itself fails under it, or the device never pauses."""
 
+import asyncio
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -7,6 +9,7 @@ from bleak.backends.device import BLEDevice
 
 from devices.conversation import Ending
 from devices.profiles import PROFILES
+from devices.virtual.heart_rate import HEART_RATE
 from devices.virtual.home import VirtualHome
 from gateway.ble.connect import Limits
 from gateway.ble.link import Surroundings
@@ -42,6 +45,28 @@ async def test_a_link_gone_before_its_services_are_read_is_lost() -> None:
             ),
         )
     assert ended == Ended(Ending.LINK_LOST, 0, None, cause="BleakError")
+
+
+async def test_a_device_that_never_pauses_does_not_hold_the_link_for_ever() -> None:
+    async with VirtualHome(window_s=5.0) as home, asyncio.timeout(10):
+        strap = await home.place.add(replace(HEART_RATE, interval_s=QUICK.tick_s / 10))
+        wearing = asyncio.create_task(strap.measure({"heart_rate": 70.0, "ticks": 10_000}))
+        ended = await converse(
+            BLEDevice(strap.address, None, None),
+            paired=paired_device(strap),
+            profile=replace(PROFILES[strap.profile], quiet_s=0.5, link_max_s=0.5),
+            around=Surroundings(
+                radio=Radio(home.scanner_backend, home.client_backend),
+                journal=MemoryJournal(),
+                clock=SystemClock(synchronised=lambda: True).read,
+                zone=STOCKHOLM,
+                limits=QUICK,
+            ),
+        )
+        wearing.cancel()
+        await asyncio.wait({wearing})
+    assert ended.ending is Ending.TOO_LONG
+    assert ended.values > 0
 
 
 def test_limits_limit() -> None:
