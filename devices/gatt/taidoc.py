@@ -14,7 +14,9 @@ Sources (each layout stands in two that do not copy one another, but where it is
 - YentingChia-Ultron/Ultron-esp32BLE, gatt_client_myTest/main/foraBP.c, foraThermometer.c (pressure
   with mean; temperature, unit and place: the last two stand only here);
 - advmeds-service/advmeds-bluetooth-lib, measure/taidoc/decoder (which model has which layout;
-  temperature in hundredths; the analyte of meters with several strips).
+  temperature in hundredths; the analyte of meters with several strips);
+- tidepool-org/uploader, lib/drivers/glucorx/glucoRxDriver.js (frames, clock, records, glucose with
+  meals, control solution, analyte, HI and LO by the maker's specification).
 
 Not read here, for want of sources that agree: oximeters (8xxx) and scales (2xxx), which have no
 such records, and the TD-3140 (P80), of which two sources tell two layouts. Such a record is

@@ -8,9 +8,10 @@ Three frames of 8 bytes, as they came. :mod:`devices.gatt.taidoc` names the sour
 - Thermometers (1035, 1241, 1261): the temperature in tenths of °C, or in hundredths where it would
   not be a temperature otherwise; three bits of the time say where. Of a thing or a room it is no
   body temperature: fields then. A unit bit says °F in one source only, so it is refused.
-- Glucose meters (4206, 4216, 4235, 4257, 4277): mg/dL whatever the display shows; the highest bits
-  of the last byte say before or after a meal, or control solution. Some (4206, 4216) tell in the
-  bits below which strip it was: anything but glucose has no kind here and is refused.
+- Glucose meters (4141, 4206, 4216, 4235, 4257, 4277, 4279, 4283): mg/dL whatever the display shows;
+  above 600 and below 20 it showed HI or LO. The highest two bits of the last byte say before or
+  after a meal, or control solution; the four below which strip it was, in meters that have several:
+  anything but glucose has no kind here and is refused.
 
 Whose value it is cannot be told: no source says where a record names its user.
 """
@@ -46,6 +47,8 @@ PULSE_ERROR_MAX = 3
 # As hundredths these are 30 to 45 °C; as tenths no thermometer shows them.
 HUNDREDTHS = range(3000, 4501)
 GLUCOSE_INVALID = 0xFFFF
+# In mg/dL, by the maker's specification as tidepool-org/uploader, glucoRxDriver.js, has it.
+GLUCOSE_MIN, GLUCOSE_MAX = 20, 600
 # Kinds of irregular beats: 1 is above 110 or below 50, 2 varies by a fifth, 3 is irregular.
 _UNEVEN = (2, 3)
 
@@ -86,7 +89,7 @@ def decode(raw: bytes) -> Measurement | Fields:
     part = layout(value, stamp)
     if isinstance(part, Fields):
         return part
-    failed = () if any(one.value is not None for one in part.samples) else ("measurement_failed",)
+    failed = () if any(_says(one) for one in part.samples) else ("measurement_failed",)
     return Measurement(
         part.kind,
         part.samples,
@@ -106,6 +109,11 @@ def encode(model: str, stamp: bytes, value: bytes) -> bytes:
         (Command.RECORD_VALUE, value),
     )
     return b"".join(encode_frame(Frame(command, body, is_answer=True)) for command, body in bodies)
+
+
+def _says(reading: Sample) -> bool:
+    """Tell whether a sample is a result; beyond the meter's range is one."""
+    return reading.absent is not Absent.NAN
 
 
 def _answers(raw: bytes) -> tuple[str, Stamp, bytes]:
@@ -170,18 +178,22 @@ def _temperature(value: bytes, stamp: Stamp) -> _Part | Fields:
 
 def _glucose(value: bytes, _stamp: Stamp) -> _Part:
     kind = KINDS["glucose"]
-    raw, meal = int.from_bytes(value[:2], "little"), value[3] >> 6
-    number: Number = Absent.NAN if raw in (0, GLUCOSE_INVALID) else Decimal(raw)
-    reading = sample(kind.named("glucose"), number, MILLIGRAM_PER_DECILITRE)
-    flags = ("control_solution",) if meal == _CONTROL_SOLUTION else ()
-    return _Part(kind.name, (reading,), flags, {"meal": MEALS[meal]} if meal in MEALS else {})
-
-
-def _glucose_of_many(value: bytes, stamp: Stamp) -> _Part:
-    analyte = value[3] >> 2 & 0xF
+    raw, meal, analyte = int.from_bytes(value[:2], "little"), value[3] >> 6, value[3] >> 2 & 0xF
     if analyte:
         raise DecodeError("unsupported_observation", f"strip number {analyte}, not glucose")
-    return _glucose(value, stamp)
+    number: Number = Decimal(raw)
+    flags = ["control_solution"] if meal == _CONTROL_SOLUTION else []
+    if raw == GLUCOSE_INVALID:
+        number = Absent.NAN
+    elif raw > GLUCOSE_MAX:
+        number = Absent.POSITIVE_INFINITY
+        flags.append("result_too_high")
+    elif raw < GLUCOSE_MIN:
+        number = Absent.NEGATIVE_INFINITY
+        flags.append("result_too_low")
+    reading = sample(kind.named("glucose"), number, MILLIGRAM_PER_DECILITRE)
+    context = {"meal": MEALS[meal]} if meal in MEALS else {}
+    return _Part(kind.name, (reading,), tuple(flags), context)
 
 
 def _number(byte: int) -> Number:
@@ -192,7 +204,6 @@ LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
     dict.fromkeys(("3128", "3129"), _pressure)
     | {"3261": _pressure_or_glucose}
     | dict.fromkeys(("1035", "1241", "1261"), _temperature)
-    | dict.fromkeys(("4235", "4257", "4277"), _glucose)
-    | dict.fromkeys(("4206", "4216"), _glucose_of_many)
+    | dict.fromkeys(("4141", "4206", "4216", "4235", "4257", "4277", "4279", "4283"), _glucose)
 )
 """How the value of a record reads, by the model as the meter answers it."""

@@ -40,8 +40,10 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             masimo.OXIMETER,
             medisana.BLOOD_PRESSURE,
             nonin.OXIMETER,
+            nonin.SPOT_CHECK,
             polar.HEART_RATE,
             taidoc.METER,
+            taidoc.THERMOMETER,
             # Any device of the SIG's services, for want of something better known. The order is
             # that of choice: a composition has the weight in it, a spot-check is what is wanted.
             blood_pressure.BLOOD_PRESSURE,
@@ -67,9 +69,9 @@ def suggest(local_name: str | None, services: Collection[str]) -> tuple[Profile,
     """Return the profiles that a device may be enrolled with, best first.
 
     ``local_name`` and ``services`` are what it advertises: the name or None, and service UUIDs of
-    16 or 128 bits. A family is suggested by the beginning of its name, whatever the case, the
-    longest beginning first; one with a service of its maker's own also by that. Behind them stand
-    the standard profiles by their services. Empty where nothing fits.
+    16 or 128 bits. A family is suggested by the beginning of its name, whatever the case: first
+    where a service agrees, then the longest beginning; one with a service of its maker's own also
+    by that. Behind them stand the standard profiles by their services. Empty where nothing fits.
     """
     offered = {short for uuid in services if (short := _short(uuid)) is not None}
     name = (local_name or "").strip().upper()
@@ -79,8 +81,11 @@ def suggest(local_name: str | None, services: Collection[str]) -> tuple[Profile,
     return tuple(profile for _, profile in fitting)
 
 
-def _rank(profile: Profile, name: str, offered: Collection[str]) -> tuple[int, int, int]:
-    """Return how well it fits: letters of the name, makers' own services, standard services."""
+def _rank(profile: Profile, name: str, offered: Collection[str]) -> tuple[bool, int, int, int]:
+    """Return how well it fits, the weightiest first.
+
+    That name and service agree; letters of the name; makers' own services; standard services.
+    """
     shared = [service for service in profile.services if service in offered]
     known = [own for own in profile.names if name.startswith(own.upper())]
     letters = max(map(len, known), default=0)
@@ -89,8 +94,8 @@ def _rank(profile: Profile, name: str, offered: Collection[str]) -> tuple[int, i
     makers = sum(len(service) > _SIG_LENGTH for service in shared)
     if profile.names and not letters:
         # A service that many makers have does not make a device one of this family.
-        return 0, makers, 0
-    return letters, makers, len(shared) - makers
+        return False, 0, makers, 0
+    return bool(letters and shared), letters, makers, len(shared) - makers
 
 
 def _short(uuid: str) -> str | None:

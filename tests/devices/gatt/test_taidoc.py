@@ -14,6 +14,7 @@ from devices import gatt
 from devices.errors import DecodeError
 from devices.gatt import taidoc, taidoc_record
 from devices.gatt.taidoc import CHARACTERISTIC, Command, Frame
+from devices.measurement import Absent
 from tests.devices.gatt.fix_values import fields, measurement, reason, values
 
 # advmeds-bluetooth-lib, TaiDoc*Variable.java and ForaD40bVariable.java; Ultron-esp32BLE, foraBP.c;
@@ -150,10 +151,27 @@ def test_what_stands_beside_a_glucose(
     assert (one.flags, dict(one.context)) == (flags, context)
 
 
-@pytest.mark.parametrize("word", [(0, 0), (0xFF, 0xFF)])
-def test_a_glucose_that_failed_has_no_number(word: tuple[int, int]) -> None:
-    one = measurement(CHARACTERISTIC, record(METER, NOON, valued(*word, 0, 0)))
+def test_a_glucose_that_failed_has_no_number() -> None:
+    one = measurement(CHARACTERISTIC, record(METER, NOON, valued(0xFF, 0xFF, 0, 0)))
     assert (one.flags, one.samples[0].value) == (("measurement_failed",), None)
+
+
+@pytest.mark.parametrize(
+    ("mg_dl", "absent", "flags"),
+    [
+        (600, None, ()),
+        (601, Absent.POSITIVE_INFINITY, ("result_too_high",)),
+        (20, None, ()),
+        (19, Absent.NEGATIVE_INFINITY, ("result_too_low",)),
+        (0, Absent.NEGATIVE_INFINITY, ("result_too_low",)),
+    ],
+)
+def test_hi_and_lo_are_results_and_no_numbers(
+    mg_dl: int, absent: Absent | None, flags: tuple[str, ...]
+) -> None:
+    body = (*mg_dl.to_bytes(2, "little"), 0, 0)
+    one = measurement(CHARACTERISTIC, record(METER, NOON, valued(*body)))
+    assert (one.samples[0].absent, one.flags) == (absent, flags)
 
 
 def test_a_meter_for_several_strips_tells_only_glucose() -> None:
@@ -271,7 +289,8 @@ def test_every_value_of_a_known_model_reads_or_has_a_reason(
     model: str, value: bytes, time: datetime
 ) -> None:
     raw = taidoc_record.encode(model, taidoc.encode_stamp(time), value)
-    if model in ("4206", "4216") and value[3] >> 2 & 0xF:
+    is_glucose = model.startswith("4") or model == "3261"
+    if is_glucose and value[3] >> 2 & 0xF:
         assert reason(CHARACTERISTIC, raw) == "unsupported_observation"
     else:
         assert isinstance(gatt.decode(CHARACTERISTIC, raw), gatt.Reading)
