@@ -9,9 +9,10 @@ Three frames of 8 bytes, as they came. :mod:`devices.gatt.taidoc` names the sour
   not be a temperature otherwise; three bits of the time say where. Of a thing or a room it is no
   body temperature: fields then. A unit bit says °F in one source only, so it is refused.
 - Glucose meters (4141, 4206, 4216, 4235, 4257, 4277, 4279, 4283): mg/dL whatever the display shows;
-  above 600 and below 20 it showed HI or LO. The highest two bits of the last byte say before or
-  after a meal, or control solution; the four below which strip it was, in meters that have several:
-  anything but glucose has no kind here and is refused.
+  above 600 and below 20 it showed HI or LO, and the number is kept as sent beside the flag that
+  says so: a number may alarm. The highest two bits of the last byte say before or after a meal, or
+  control solution; the four below which strip it was, in meters that have several: anything but
+  glucose has no kind here and is refused.
 
 Whose value it is cannot be told: no source says where a record names its user.
 """
@@ -89,7 +90,7 @@ def decode(raw: bytes) -> Measurement | Fields:
     part = layout(value, stamp)
     if isinstance(part, Fields):
         return part
-    failed = () if any(_says(one) for one in part.samples) else ("measurement_failed",)
+    failed = () if any(one.value is not None for one in part.samples) else ("measurement_failed",)
     return Measurement(
         part.kind,
         part.samples,
@@ -109,11 +110,6 @@ def encode(model: str, stamp: bytes, value: bytes) -> bytes:
         (Command.RECORD_VALUE, value),
     )
     return b"".join(encode_frame(Frame(command, body, is_answer=True)) for command, body in bodies)
-
-
-def _says(reading: Sample) -> bool:
-    """Tell whether a sample is a result; beyond the meter's range is one."""
-    return reading.absent is not Absent.NAN
 
 
 def _answers(raw: bytes) -> tuple[str, Stamp, bytes]:
@@ -181,15 +177,11 @@ def _glucose(value: bytes, _stamp: Stamp) -> _Part:
     raw, meal, analyte = int.from_bytes(value[:2], "little"), value[3] >> 6, value[3] >> 2 & 0xF
     if analyte:
         raise DecodeError("unsupported_observation", f"strip number {analyte}, not glucose")
-    number: Number = Decimal(raw)
+    number: Number = Absent.NAN if raw == GLUCOSE_INVALID else Decimal(raw)
     flags = ["control_solution"] if meal == _CONTROL_SOLUTION else []
-    if raw == GLUCOSE_INVALID:
-        number = Absent.NAN
-    elif raw > GLUCOSE_MAX:
-        number = Absent.POSITIVE_INFINITY
+    if isinstance(number, Decimal) and raw > GLUCOSE_MAX:
         flags.append("result_too_high")
-    elif raw < GLUCOSE_MIN:
-        number = Absent.NEGATIVE_INFINITY
+    if raw < GLUCOSE_MIN:
         flags.append("result_too_low")
     reading = sample(kind.named("glucose"), number, MILLIGRAM_PER_DECILITRE)
     context = {"meal": MEALS[meal]} if meal in MEALS else {}

@@ -14,7 +14,6 @@ from devices import gatt
 from devices.errors import DecodeError
 from devices.gatt import taidoc, taidoc_record
 from devices.gatt.taidoc import CHARACTERISTIC, Command, Frame
-from devices.measurement import Absent
 from tests.devices.gatt.fix_values import fields, measurement, reason, values
 
 # advmeds-bluetooth-lib, TaiDoc*Variable.java and ForaD40bVariable.java; Ultron-esp32BLE, foraBP.c;
@@ -157,21 +156,23 @@ def test_a_glucose_that_failed_has_no_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mg_dl", "absent", "flags"),
+    ("mg_dl", "flags"),
     [
-        (600, None, ()),
-        (601, Absent.POSITIVE_INFINITY, ("result_too_high",)),
-        (20, None, ()),
-        (19, Absent.NEGATIVE_INFINITY, ("result_too_low",)),
-        (0, Absent.NEGATIVE_INFINITY, ("result_too_low",)),
+        (600, ()),
+        (601, ("result_too_high",)),
+        (20, ()),
+        (19, ("result_too_low",)),
+        (0, ("result_too_low",)),
     ],
 )
-def test_hi_and_lo_are_results_and_no_numbers(
-    mg_dl: int, absent: Absent | None, flags: tuple[str, ...]
+def test_hi_and_lo_keep_their_numbers_so_that_they_alarm(
+    mg_dl: int, flags: tuple[str, ...]
 ) -> None:
     body = (*mg_dl.to_bytes(2, "little"), 0, 0)
     one = measurement(CHARACTERISTIC, record(METER, NOON, valued(*body)))
-    assert (one.samples[0].absent, one.flags) == (absent, flags)
+    (sample,) = one.samples
+    assert sample.as_sent is not None
+    assert (sample.as_sent.value, one.flags) == (mg_dl, flags)
 
 
 def test_a_meter_for_several_strips_tells_only_glucose() -> None:
