@@ -63,7 +63,10 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Link:
-    """One link, from the try to make it to its end; ``client`` is None before it is up."""
+    """One link, from the try to make it to its end; ``client`` is None before it is up.
+
+    ``is_blind`` where a value that came at once could not be heard.
+    """
 
     paired: PairedDevice
     profile: Profile
@@ -72,6 +75,7 @@ class Link:
     events: asyncio.Queue[Event]
     client: BleakClient | None = None
     clock_offset_s: float | None = None
+    is_blind: bool = False
     _gatt: Gatt | None = None
 
     @property

@@ -35,6 +35,7 @@ from devices.profiles import Profile
 from gateway.ble.bluez_gatt import BluezGatt
 from gateway.ble.connect import NoLink, connect, why_no_link
 from gateway.ble.gatt import LINK_ERRORS
+from gateway.ble.journal import JOURNAL_ERRORS
 from gateway.ble.link import Link, Notes, Surroundings
 from gateway.ble.steps import carry_out
 from gateway.paired import PairedDevice
@@ -42,6 +43,7 @@ from gateway.paired import PairedDevice
 log = structlog.get_logger(__name__)
 
 EVENTS_MAX = 256
+NEVER_LINKED = frozenset({NoLink.OUT_OF_REACH, NoLink.BOND_REFUSED, NoLink.STACK_AWAY})
 INCOMPLETE_WAITS_S = (0.3, 1.0)
 """Right after a pairing BlueZ 5.66 says "resolved" before it has told of every characteristic."""
 
@@ -71,7 +73,10 @@ async def converse(
     conversation = _conversation(paired, profile, around.notes)
     link = Link(paired, profile, around, conversation, asyncio.Queue(EVENTS_MAX))
     with _routed(link):
-        return await _converse(link, device)
+        ended = await _converse(link, device)
+    if link.is_blind and ended.values == 0 and ended.cause not in NEVER_LINKED:
+        _say_lost(link)
+    return ended
 
 
 def _conversation(paired: PairedDevice, profile: Profile, notes: Notes | None) -> Conversation:
@@ -121,6 +126,20 @@ async def _no_link(link: Link, error: BaseException) -> Ended:
     return Ended(None, _early(link), None, why, is_refused)
 
 
+def _say_lost(link: Link) -> None:
+    """Say that a value may be lost: a cuff links up to tell one, and none was heard.
+
+    The first link after bluetoothd was started: it confirms a value before anybody can subscribe.
+    """
+    log.warning("value_may_be_lost", dev=link.paired.dev)
+    if link.around.notes is None:
+        return
+    with suppress(*JOURNAL_ERRORS):
+        link.around.notes.event(
+            link.paired.dev, "value_may_be_lost", "the first link after Bluetooth was started anew"
+        )
+
+
 def _early(link: Link) -> int:
     """Count the values that came on a link that then failed."""
     events = [link.events.get_nowait() for _ in range(link.events.qsize())]
@@ -131,7 +150,7 @@ async def _link_up(link: Link, device: BLEDevice) -> frozenset[str]:
     """Link up, a second time where what is needed is missing; returns what is there."""
     around, flaps = link.around, None
     if around.subscriptions is not None:
-        await around.subscriptions.prepare(link.paired)
+        link.is_blind = not await around.subscriptions.prepare(link.paired)
         flaps = around.subscriptions.flaps(link.paired)
     for is_last in (False, True):
         client = await connect(

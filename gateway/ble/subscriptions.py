@@ -155,14 +155,20 @@ class Subscriptions:
                 if only is None or paired.address == only:
                     await self._hold_device(paired, objects)
 
-    async def prepare(self, paired: PairedDevice) -> None:
-        """Call before linking up with ``paired``; raises BusAway and BusError."""
+    async def prepare(self, paired: PairedDevice) -> bool:
+        """Call before linking up with ``paired``; raises BusAway and BusError.
+
+        Returns False where BlueZ has no objects for a device that it is bonded with, as after a
+        restart of bluetoothd: a value that comes early on the next link is lost then.
+        """
         await self.hold(paired.address)
-        if not any(source.paired == paired for source in self._sources.values()):
-            device = (await self.bus.managed_objects()).device(paired.address)
-            if device is not None and device.is_bonded:
-                self.counts.blind_links += 1
-                log.warning("link_before_objects", dev=paired.dev)
+        if any(source.paired == paired for source in self._sources.values()):
+            return True
+        device = (await self.bus.managed_objects()).device(paired.address)
+        if device is None or not device.is_bonded:
+            return True
+        self.counts.blind_links += 1
+        return False
 
     async def subscribe(self, paired: PairedDevice, path: str, characteristic: str) -> None:
         """Subscribe within a link; raises BusError where the device refuses, BusAway."""

@@ -86,11 +86,14 @@ async def test_it_subscribes_as_soon_as_bluez_knows_the_services(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with holding(tmp_path, monkeypatch, knows=False) as held:
-        await held.subscriptions.prepare(CUFF)
+        assert not await held.subscriptions.prepare(CUFF)
         assert held.subscriptions.counts.blind_links == 1
         await held.bluez.add(PRESSURE_PATH, characteristic("2A35", "indicate"))
         await until(lambda: held.started() == [PRESSURE_PATH])
-        await held.subscriptions.prepare(CUFF)
+        assert await held.subscriptions.prepare(CUFF)
+        held.bluez.objects[CUFF_PATH] = cuff(bonded=False)
+        await held.bluez.remove(PRESSURE_PATH)
+        assert await held.subscriptions.prepare(CUFF), "without a bond nothing comes unasked"
         assert held.subscriptions.counts.blind_links == 1
 
 
