@@ -1,13 +1,17 @@
-"""The gateway's Bluetooth: thin bleak code around :mod:`devices.conversation`, which is pure.
+"""The gateway's Bluetooth: thin code around :mod:`devices.conversation`, which is pure.
 
-Reading order: ``radio`` (which bleak backend), ``health`` (what the radio's state is), ``session``
-(one link with one device), ``listen`` (scan, choose, link, again).
+Reading order: ``radio`` (which stack), ``health`` (what the radio's state is), ``link`` and ``gatt``
+(one link and its characteristics), ``connect`` (making one), ``session`` and ``steps`` (what the
+conversation commands), ``room`` (who was heard, who rests), ``listen`` (scan, choose, link, again),
+``turn`` (listening and enrolling share the adapter).
 
-What is particular to BlueZ is not here: a pairing agent (without one even "just works" pairing
-fails there) and a subscription made before the link (without it a bonded cuff's first value is
-confirmed and lost). They fit beside this without changing it: the agent refuses by the same
-``paired`` list that ``listen`` takes; the early subscription writes to the same ``Journal`` as
-``session`` does, before anything else; ``Radio`` chooses the backend; what a link needs beforehand
-goes around ``session.converse``. No bond is ever made anew in silence: a device that forgot its
-bond fails, ever less often, until a person pairs it again.
+On BlueZ bleak scans and links; the rest goes over one bus connection of our own, which outlives
+links (docs/decisions/0011): ``bus``, ``objects`` (what BlueZ knows), ``subscriptions`` (made before
+the link, so that a cuff that sends at once is heard), ``bluez_gatt`` (reads and writes), ``watch``
+(bluetoothd and adapter, gone and back), ``recovery`` (steps against a stuck radio), ``kernel``.
+What BlueZ was seen to do, fault by fault: docs/bluetooth.md.
+
+Enrolling is an operator's act: ``pairing`` (the procedure), ``agent`` (accepts only what is being
+enrolled), ``bonding``, ``nearby``, ``trouble``. No bond is ever made anew in silence: a device that
+forgot its bond fails, is named in the status, and waits for a person.
 """
