@@ -259,23 +259,13 @@ STORIES: Mapping[str, Story] = {
 
 def tell(person: Person, seed: int, until: datetime, days: int) -> tuple[StoryItem, ...]:
     """One person's values of the ``days`` before ``until``, by the time they were measured."""
-    assert until.tzinfo is not None, "until knows its zone"
-    # Before the morning's measurements are done the day is not yet part of any story.
-    today = (until.astimezone(HOME_ZONE) - MORNING_DONE).date()
-    story = STORIES[person.story]
     owned = {device.what: device for device in person.devices}
-    items: list[StoryItem] = []
+    items = [
+        _item(taken, local, owned.get(taken.what))
+        for local, taken in measured(person, seed, until, days)
+    ]
     for day in range(days, -1, -1):
-        # Each day has a chance of its own, so that a longer history does not change the shorter
-        # one.
-        teller = Teller(random.Random(f"{seed}-{person.key}-{day}"))
-        for earlier in range(5, -1, -1):
-            teller.level = _level(seed, person.key, day + earlier, teller.level)
-        on = today - timedelta(days=day)
-        for taken in story(teller, day):
-            local = datetime.combine(on, taken.at) + taken.after
-            items.append(_item(taken, local, owned.get(taken.what)))
-        items += _batteries(person, on, day)
+        items += _batteries(person, _today(until) - timedelta(days=day), day)
     # What is to come in at or after until has not happened yet.
     return tuple(
         sorted(
@@ -283,6 +273,31 @@ def tell(person: Person, seed: int, until: datetime, days: int) -> tuple[StoryIt
             key=lambda item: (item.measured_at, item.dev, item.measurement.kind),
         )
     )
+
+
+def measured(
+    person: Person, seed: int, until: datetime, days: int
+) -> Iterator[tuple[datetime, Taken]]:
+    """What one person measured in the ``days`` before ``until``, with the local time, by day.
+
+    The last day is told to its end, also where ``until`` is earlier.
+    """
+    assert until.tzinfo is not None, "until knows its zone"
+    story = STORIES[person.story]
+    for day in range(days, -1, -1):
+        # Each day has a chance of its own, so that a longer history does not change the shorter
+        # one.
+        teller = Teller(random.Random(f"{seed}-{person.key}-{day}"))
+        for earlier in range(5, -1, -1):
+            teller.level = _level(seed, person.key, day + earlier, teller.level)
+        on = _today(until) - timedelta(days=day)
+        for taken in story(teller, day):
+            yield datetime.combine(on, taken.at) + taken.after, taken
+
+
+def _today(until: datetime) -> date:
+    # Before the morning's measurements are done the day is not yet part of any story.
+    return (until.astimezone(HOME_ZONE) - MORNING_DONE).date()
 
 
 def _level(seed: int, key: str, day: int, before: float) -> float:

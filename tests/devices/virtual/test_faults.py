@@ -1,7 +1,7 @@
 """Each fault shows its effect to a plain host, and goes when it is switched off."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
@@ -346,7 +346,8 @@ async def test_a_device_that_says_nothing(what: str) -> None:
 
 @pytest.mark.parametrize(("what", "first"), [("glucose_meter", 1), ("cgm", 0)])
 async def test_numbers_that_begin_anew(what: str, first: int) -> None:
-    async with VirtualHome(window_s=5) as home:
+    now = datetime(2026, 11, 22, 8, 0, 10, tzinfo=UTC)
+    async with VirtualHome(window_s=5, utc=lambda: now) as home:
         device = await stored(home, what, 3)
         device.switch(numbering_restarted=True)
         record = device.store(PLAIN[what])
