@@ -24,7 +24,11 @@ TIMELY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of one characteristic value: ``index`` counts the records within the value."""
+    """One record of one characteristic value: ``index`` counts the records within the value.
+
+    ``session_start`` are the bytes by which a glucose sensor says when its session began: its
+    minutes begin anew with each, so the same bytes in another session are another record.
+    """
 
     dev: str
     characteristic: str
@@ -32,6 +36,18 @@ class Record:
     index: int = 0
     device_time: datetime | None = None
     sequence_number: int | None = None
+    session_start: bytes = b""
+
+    @property
+    def uid(self) -> str:
+        """The uid by which it is known wherever it comes from."""
+        raw = self.session_start + self.raw
+        return wire.record_uid(self.dev, self.characteristic, self.index, raw)
+
+    @property
+    def is_numbered(self) -> bool:
+        """Tell whether the device numbers it: minutes within a known session are a number too."""
+        return self.sequence_number is not None or bool(self.session_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ def identify(connection: sqlite3.Connection, record: Record | None, *, now: date
     """
     if record is None:
         return Identified(None)
-    uid = wire.record_uid(record.dev, record.characteristic, record.index, record.raw)
+    uid = record.uid
     known = find_record(connection, uid)
     last = connection.execute(
         "SELECT raw, dev_t, other_dev_t FROM last_record WHERE dev=? AND char=?",
@@ -62,7 +78,7 @@ def identify(connection: sqlite3.Connection, record: Record | None, *, now: date
     choice = wire.uid_for(
         record=uid,
         row="",
-        is_numbered=record.sequence_number is not None,
+        is_numbered=record.is_numbered,
         is_time_trusted=_is_replay(record, known, now) or _is_trusted(record, last),
         is_seen_before=known is not None or (last is not None and last["raw"] == record.raw),
     )

@@ -3,6 +3,10 @@
 A value that cannot be decoded travels as ``undecodable`` with its bytes; a measurement that failed
 in the device (no number at all) as an event; a clock or another field without a measurement makes
 no item. Rows that a former run left in the journal are taken first, in order.
+
+Three kinds of rows are more than one value each: a glucose sensor's minutes, which are a time only
+beside the start of its session; what went on around a glucose value (``glucose_context.py``); and
+values that come every second (``live.py``).
 """
 
 from __future__ import annotations
@@ -10,18 +14,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 
 import structlog
 
-from devices import wire
 from devices.errors import DecodeError
-from devices.gatt import Fields, decode
+from devices.gatt import Fields, Reading, cgm, cgm_session_start, current_time, date_time, decode
 from devices.measurement import Measurement
+from gateway import glucose_context, live
 from gateway.boots import right_moment
+from gateway.device_facts import clock_ahead_ms as paired_clock_ms
+from gateway.device_facts import session_start
+from gateway.drafts import battery_of, happened, measured, undecodable, with_context
 from gateway.errors import StorageFull
-from gateway.identity import Record
-from gateway.measured import best_time, clock_ahead_ms, true_reading
+from gateway.measured import best_time, clock_ahead_ms, session_time, true_reading
 from gateway.outbox import Outbox
 from gateway.rows import Draft, JournalRow, Told
 from gateway.storage import explained
@@ -33,31 +39,43 @@ BATCH_ROWS = 50
 RETRY_FULL_S = 30.0
 # A device's clock is read, set and its values fetched within one link; links last a minute at most.
 PAIR_MAX_MS = 120_000
-# A row that waits for its device's clock is looked at again so soon.
-LOOK_AGAIN_S = 0.1
-CLOCKS = frozenset({"2A08", "2A2B"})
-BATTERY = "battery"
-WHY_MAX_CHARACTERS = 500
-UNNUMBERED = "0" * 32
-
-
-def battery_of(draft: Draft) -> int | None:
-    """Return the battery level in per cent where the draft is one."""
-    item = draft.item
-    if item.kind != BATTERY or not item.samples or item.samples[0].value is None:
-        return None
-    return round(item.samples[0].value)
+# A sensor's link may last longer, and its session does not change within one.
+SESSION_MAX_MS = 900_000
+# A row that waits for its device's clock or for its context is looked at again so soon.
+LOOK_AGAIN_S = 0.04
+# A value can come before its device's clock was read in the same link; by no more than this.
+EARLY_MAX_MS = 5_000
+CLOCKS = frozenset(
+    {date_time.CHARACTERISTIC, current_time.CHARACTERISTIC, cgm_session_start.CHARACTERISTIC}
+)
 
 
 def _clocks_first(rows: Sequence[JournalRow]) -> list[JournalRow]:
-    """Return ``rows`` with clocks before values: one may come before its device's clock is read."""
-    return sorted(rows, key=lambda row: row.characteristic not in CLOCKS)
+    """Return ``rows`` with a clock before the values that came just before it was read."""
+    ordered: list[JournalRow] = []
+    left = list(rows)
+    while left:
+        row = left.pop(0)
+        clocks = [one for one in left if _is_clock_of(one, row)]
+        left = [one for one in left if one not in clocks]
+        ordered += [*clocks, row]
+    return ordered
+
+
+def _is_clock_of(clock: JournalRow, row: JournalRow) -> bool:
+    return (
+        clock.characteristic in CLOCKS
+        and row.characteristic not in CLOCKS
+        and (clock.dev, clock.boot) == (row.dev, row.boot)
+        and clock.reading.mono_ms - row.reading.mono_ms <= EARLY_MAX_MS
+    )
 
 
 class Intake:
     """Takes journal rows into the outbox whenever ``bell`` rings; rings ``uplink_bell`` after.
 
-    A row of which ``not_yet`` says so is left for a moment: its device's clock is about to be read.
+    A row of which ``not_yet`` says so is left for a moment: its device's clock is about to be read,
+    or its context to come.
     """
 
     def __init__(
@@ -98,8 +116,11 @@ class Intake:
         """
         self._waits = False
         while not self._waits and (rows := self._outbox.journaled(BATCH_ROWS)):
+            waiting: set[str] = set()
             for row in _clocks_first(rows):
-                if self._not_yet(row):
+                if row.characteristic not in CLOCKS and (row.dev in waiting or self._not_yet(row)):
+                    # What its device said after it waits as well, so that the order stays.
+                    waiting.add(row.dev)
                     self._waits = True
                     continue
                 try:
@@ -145,72 +166,82 @@ class Intake:
         try:
             decoded = decode(row.characteristic, row.raw)
         except DecodeError as error:
-            return (_undecodable(row, f"{error.reason}: {error.detail}"),), Told()
-        if isinstance(decoded, Fields):
-            return (), Told(clock_ahead_ms=clock_ahead_ms(decoded, row.reading, self._zone))
-        ahead_ms = self._outbox.clock_ahead_ms(row, within_ms=PAIR_MAX_MS)
-        drafts = tuple(
-            _draft(
-                row,
-                measurement,
-                index,
-                best_time(measurement.device_time, row.reading, self._zone, ahead_ms),
-            )
-            for index, measurement in enumerate(decoded.measurements)
-        )
+            return (undecodable(row, f"{error.reason}: {error.detail}"),), Told()
         with explained(self._outbox.path):
+            if isinstance(decoded, Fields):
+                return self._facts(row, decoded)
+            if row.characteristic in live.CHARACTERISTICS:
+                return self._live(row, decoded)
+            drafts = self._measured(row, decoded)
             drafts = weighed_once(self._outbox.connection, row, drafts)
+            drafts = self._not_only_marked(drafts)
         levels = [level for draft in drafts if (level := battery_of(draft)) is not None]
         return drafts, Told(battery_percent=levels[-1] if levels else None)
 
+    def _facts(self, row: JournalRow, fields: Fields) -> tuple[tuple[Draft, ...], Told]:
+        """Take a row without a measurement: a clock, a session, the context of a glucose value."""
+        if row.characteristic == cgm_session_start.CHARACTERISTIC:
+            is_known = fields.fields["session_start"] is not None
+            return (), Told(session_start=row.raw if is_known else None)
+        if row.characteristic != glucose_context.CHARACTERISTIC:
+            return (), Told(clock_ahead_ms=clock_ahead_ms(fields, row.reading, self._zone))
+        if glucose_context.join(self._outbox.connection, row, fields):
+            return (), Told()
+        draft = happened(
+            row,
+            glucose_context.EVENT,
+            record=glucose_context.record_of(row, fields),
+            kind=glucose_context.KIND,
+            context=glucose_context.context_of(fields),
+        )
+        return (draft,), Told()
 
-def _draft(
-    row: JournalRow,
-    measurement: Measurement,
-    index: int,
-    best: tuple[datetime, wire.TimeQuality],
-) -> Draft:
-    moment, quality = best
-    stamp = wire.Stamp(
-        t=moment,
-        tq=quality,
-        gw_t=row.reading.utc,
-        gw_q=row.reading.quality,
-        mono_ms=row.reading.mono_ms,
-    )
-    item = wire.item_from(
-        measurement, seq=0, uid=UNNUMBERED, device=row.dev, model=row.model, stamp=stamp
-    )
-    if measurement.kind == BATTERY:
-        # A level is a state: saying 80 % again is no repeat of a record.
-        return Draft(item)
-    record = Record(
-        dev=row.dev,
-        characteristic=measurement.characteristic,
-        raw=measurement.raw,
-        index=index,
-        device_time=measurement.device_time,
-        sequence_number=measurement.sequence_number,
-    )
-    return Draft(item, record)
+    def _live(self, row: JournalRow, reading: Reading) -> tuple[tuple[Draft, ...], Told]:
+        """Take one of the values that come every second: an item, or one of those left out."""
+        (measurement,) = reading.measurements
+        before = live.read_live(self._outbox.connection, row.dev, row.characteristic, row.boot)
+        why, after = live.judge(before, measurement, now_ms=row.reading.mono_ms)
+        if why is None:
+            return (), Told(live=after)
+        (draft,) = self._measured(row, reading)
+        return (with_context(draft, live.left_out(before)),), Told(live=after)
 
+    def _measured(self, row: JournalRow, reading: Reading) -> tuple[Draft, ...]:
+        ahead_ms = paired_clock_ms(
+            self._outbox.connection, row, within_ms=PAIR_MAX_MS, early_ms=EARLY_MAX_MS
+        )
+        drafts = []
+        for index, measurement in enumerate(reading.measurements):
+            timed, start = self._in_session(row, measurement)
+            best = best_time(timed.device_time, row.reading, self._zone, ahead_ms)
+            drafts.append(measured(row, timed, index, best, session_start=start))
+        return tuple(drafts)
 
-def _undecodable(row: JournalRow, why: str) -> Draft:
-    moment, quality = best_time(None, row.reading, UTC)
-    log.warning("undecodable", dev=row.dev, characteristic=row.characteristic, why=why)
-    item = wire.Item(
-        seq=0,
-        uid=UNNUMBERED,
-        type="undecodable",
-        dev=row.dev,
-        model=row.model,
-        t=moment,
-        tq=quality,
-        gw_t=row.reading.utc,
-        gw_q=row.reading.quality,
-        mono_ms=row.reading.mono_ms,
-        char=row.characteristic,
-        raw=row.raw.hex(),
-        why=why[:WHY_MAX_CHARACTERS],
-    )
-    return Draft(item, Record(dev=row.dev, characteristic=row.characteristic, raw=row.raw))
+    def _in_session(self, row: JournalRow, measurement: Measurement) -> tuple[Measurement, bytes]:
+        """Return a sensor's value with the time that its minutes mean, and the start they rest on.
+
+        A start that was not read in this link may be another session's; it is believed only where
+        it makes the value one of just now.
+        """
+        if row.characteristic != cgm.CHARACTERISTIC:
+            return measurement, b""
+        found = session_start(
+            self._outbox.connection, row, within_ms=SESSION_MAX_MS, early_ms=EARLY_MAX_MS
+        )
+        if found is None:
+            return measurement, b""
+        start, is_of_this_link = found
+        time = session_time(start, measurement, row.reading, self._zone)
+        if time is None or not (is_of_this_link or time.is_just_now):
+            return measurement, b""
+        return replace(measurement, device_time=time.local), start
+
+    def _not_only_marked(self, drafts: tuple[Draft, ...]) -> tuple[Draft, ...]:
+        """Return ``drafts`` without glucose values that are known and were marked since."""
+        connection = self._outbox.connection
+        return tuple(
+            draft
+            for draft in drafts
+            if draft.record is None
+            or not glucose_context.is_known_without(connection, draft.record)
+        )

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from gateway import glucose_context
 from gateway.answers import Answers
 from gateway.ble.health import RadioHealth
 from gateway.ble.radio import Radio
@@ -23,7 +24,8 @@ from gateway.health import Health
 from gateway.intake import Intake
 from gateway.link import Broker
 from gateway.outbox import Outbox
-from gateway.radio_side import start_radio_side
+from gateway.radio_side import RadioSide, start_radio_side
+from gateway.rows import JournalRow
 from gateway.running import Notice, only_one
 from gateway.settings import Settings
 from gateway.uplink import Uplink
@@ -112,10 +114,7 @@ async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) 
         bell=intake_bell,
         uplink_bell=uplink_bell,
         on_event=tell,
-        not_yet=lambda row: (
-            radio_side.awaits_clock(row.dev)
-            and clock().mono_ms - row.reading.mono_ms < CLOCK_AWAITED_MS
-        ),
+        not_yet=lambda row: _waits(row, radio_side, clock().mono_ms),
     )
     taking = group.create_task(intake.run(stop), name="intake")
     sending = group.create_task(uplink.run(stop), name="uplink")
@@ -141,6 +140,13 @@ async def _run_in(group: asyncio.TaskGroup, parts: _Parts, stop: asyncio.Event) 
     for task in late:
         log.warning("stopped_late", task=task.get_name())
         task.cancel()
+
+
+def _waits(row: JournalRow, radio_side: RadioSide, now_ms: int) -> bool:
+    age_ms = now_ms - row.reading.mono_ms
+    if glucose_context.announces(row) and age_ms < glucose_context.GRACE_MS:
+        return True
+    return radio_side.awaits_clock(row.dev) and age_ms < CLOCK_AWAITED_MS
 
 
 def _uplink(

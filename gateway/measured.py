@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import msgspec
 
 from devices import wire
-from devices.gatt import Fields
+from devices.gatt import Fields, cgm_session_start
+from devices.measurement import Measurement
 from gateway.clock import ClockReading
 
 # A device's clock may run ahead of a right one by this much before it is called wrong.
@@ -52,6 +53,37 @@ def clock_ahead_ms(fields: Fields, reading: ClockReading, zone: tzinfo) -> int |
         return None
     local = reading.utc.astimezone(zone).replace(tzinfo=None)
     return (datetime.fromisoformat(told) - local) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTime:
+    """When a sensor's minutes were: naive in the home's zone, and whether that is just now."""
+
+    local: datetime
+    is_just_now: bool
+
+
+def session_time(
+    start: bytes, measurement: Measurement, reading: ClockReading, zone: tzinfo
+) -> SessionTime | None:
+    """Return when a glucose sensor measured: the start of its session plus its minutes.
+
+    ``start`` are the bytes of CGM Session Start Time (2AAA). The sum is made in UTC, by the zone
+    that the sensor says or else the home's, since a change of daylight saving moves no minute.
+    """
+    told, _ = cgm_session_start.read(start)
+    minutes = measurement.context.get("time_offset_min")
+    if told.time is None or not isinstance(minutes, int):
+        return None
+    begun_in = zone
+    if told.zone_min is not None:
+        begun_in = timezone(timedelta(minutes=told.zone_min + (told.dst_min or 0)))
+    try:
+        moment = told.time.replace(tzinfo=begun_in).astimezone(UTC) + timedelta(minutes=minutes)
+        local = moment.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        return None
+    return SessionTime(local, abs(moment - reading.utc) <= AHEAD_MAX)
 
 
 def true_reading(reading: ClockReading, right: ClockReading | None) -> ClockReading:

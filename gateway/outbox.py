@@ -28,7 +28,7 @@ import structlog
 from devices import wire
 from gateway.boots import next_seq, register_boot
 from gateway.clock import ClockReading, text_of, text_or_none
-from gateway.device_facts import clock_ahead_ms, note_device
+from gateway.device_facts import note_device
 from gateway.errors import StorageFull
 from gateway.identity import count_duplicate, identify, remember
 from gateway.records import forget_oldest, forget_records, retire, want_again
@@ -134,11 +134,6 @@ class Outbox:
             return rows
 
         return self._with_room(write)
-
-    def clock_ahead_ms(self, row: JournalRow, *, within_ms: int) -> int | None:
-        """Return how far ahead the device's clock was just before ``row``, None where not known."""
-        with explained(self.path):
-            return clock_ahead_ms(self.connection, row, within_ms=within_ms)
 
     def append(self, draft: Draft, reading: ClockReading) -> Written:
         """Write an item of the gateway's own (an event, a clock item, the home screen's value)."""

@@ -80,6 +80,19 @@ def retire(connection: sqlite3.Connection, where: str, values: Sequence[object])
     return len(gone)
 
 
+def know(connection: sqlite3.Connection, uid: str, beside: Known) -> None:
+    """Let the record ``uid`` be known as one that travels within the row of ``beside``.
+
+    So a replay of it brings nothing new.
+    """
+    written = text_of(beside.written)
+    connection.execute(
+        "INSERT OR IGNORE INTO record (uid, boot, seq, written_t, acked_t, is_stored)"
+        " VALUES (?, ?, ?, ?, ?, 1)",
+        (uid, beside.boot, beside.seq, written, written),
+    )
+
+
 def forget_records(
     connection: sqlite3.Connection, *, now: datetime, most: int = RECORDS_MAX
 ) -> None:

@@ -13,6 +13,7 @@ import structlog
 from devices import wire
 from gateway.clock import ClockReading, moment_of
 from gateway.identity import Record
+from gateway.live import Live
 
 log = structlog.get_logger("gateway.outbox")
 
@@ -46,10 +47,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a device told about itself: its battery, how far ahead its clock is."""
+    """What a device told about itself: its battery, how far ahead its clock is.
+
+    ``session_start`` are the bytes of a glucose sensor's session start; ``live`` what is to be
+    remembered of a device that tells a value each second.
+    """
 
     battery_percent: int | None = None
     clock_ahead_ms: int | None = None
+    session_start: bytes | None = None
+    live: Live | None = None
 
 
 NOTHING_TOLD = Told()

@@ -160,15 +160,15 @@ MIGRATIONS = (
         user_index INTEGER NOT NULL,
         code       INTEGER NOT NULL
     ) STRICT;
-    -- The last value kept of a device that tells one each second, and what was left out since.
+    -- Of a device that tells a value each second: what was kept lately, what was left out since.
     CREATE TABLE live (
-        dev     TEXT NOT NULL,
-        char    TEXT NOT NULL,
-        raw     BLOB NOT NULL,
-        boot    TEXT NOT NULL,
-        mono_ms INTEGER NOT NULL,
-        values_left_out INTEGER NOT NULL DEFAULT 0,
-        rr_left_out     INTEGER NOT NULL DEFAULT 0,
+        dev      TEXT NOT NULL,
+        char     TEXT NOT NULL,
+        boot     TEXT NOT NULL,
+        began_ms INTEGER NOT NULL,
+        kept     TEXT NOT NULL,
+        values_left_out INTEGER NOT NULL,
+        rr_left_out     INTEGER NOT NULL,
         PRIMARY KEY (dev, char)
     ) STRICT, WITHOUT ROWID;
     """,

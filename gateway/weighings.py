@@ -17,6 +17,7 @@ import msgspec
 from devices import wire
 from devices.errors import WireError
 from devices.kinds import KINDS
+from gateway.records import find_record, know
 from gateway.rows import Draft, JournalRow
 
 WEIGHT, COMPOSITION = "2A9D", "2A9C"
@@ -49,17 +50,17 @@ def weighed_once(
     return tuple(kept)
 
 
-def _twin(connection: sqlite3.Connection, row: JournalRow, item: wire.Item) -> sqlite3.Row | None:
-    """Return the outbox row of the same weighing by the scale's other characteristic."""
+def _twin(connection: sqlite3.Connection, row: JournalRow, item: wire.Item) -> str | None:
+    """Return the uid of the same weighing by the scale's other characteristic."""
     if _kilograms(item) is None:
         return None
     since_ms = row.reading.mono_ms - WITHIN // timedelta(milliseconds=1)
     found = connection.execute(
-        "SELECT boot, seq, item, written_t FROM outbox WHERE boot=? AND type='value'"
+        "SELECT uid, item FROM outbox WHERE boot=? AND type='value'"
         " AND mono_ms BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?",
         (row.boot, since_ms, row.reading.mono_ms, _ROWS_MAX),
     ).fetchall()
-    return next((one for one in found if _is_same(one["item"], item)), None)
+    return next((one["uid"] for one in found if _is_same(one["item"], item)), None)
 
 
 def _is_same(other: bytes, item: wire.Item) -> bool:
@@ -84,13 +85,9 @@ def _kilograms(item: wire.Item) -> float | None:
     return next((sample.value for sample in item.samples if sample.code == _CODE), None)
 
 
-def _know(connection: sqlite3.Connection, draft: Draft, twin: sqlite3.Row) -> None:
+def _know(connection: sqlite3.Connection, draft: Draft, twin: str) -> None:
     """Let the weight that is left out be known, so that the scale's memory does not bring it."""
-    record = draft.record
-    assert record is not None, "a weight comes from a record"
-    uid = wire.record_uid(record.dev, record.characteristic, record.index, record.raw)
-    connection.execute(
-        "INSERT OR IGNORE INTO record (uid, boot, seq, written_t, acked_t, is_stored)"
-        " VALUES (?, ?, ?, ?, ?, 1)",
-        (uid, twin["boot"], twin["seq"], twin["written_t"], twin["written_t"]),
-    )
+    assert draft.record is not None, "a weight comes from a record"
+    known = find_record(connection, twin)
+    assert known is not None, "its twin was found a moment ago"
+    know(connection, draft.record.uid, known)

@@ -1,7 +1,8 @@
 """Any oximeter that follows the Bluetooth SIG's Pulse Oximeter Profile.
 
 Spot-checks are what home care wants: one value when the finger leaves. The continuous profile is
-for a live session or a night, a value about every second, and has to be chosen on purpose.
+for a live session or a night, a value about every second, and has to be chosen on purpose; of these
+the gateway keeps one each 15 seconds and every change (docs/decisions/0014).
 
 Source: Pulse Oximeter Service 1.0.1 (2A5E indicates a spot-check value when the finger leaves; 2A5F
 notifies continuous values). That devices such as the Masimo MightySat send one value when the

@@ -3,9 +3,12 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.gateway.fix_home import Home, make_home
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +29,11 @@ def close_outboxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for connection in opened:
         with contextlib.suppress(sqlite3.ProgrammingError):  # another thread's, already ended
             connection.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A gateway's parts without radio and broker, on an outbox of its own."""
+    home = make_home(tmp_path / "outbox.sqlite3")
+    yield home
+    home.outbox.close()

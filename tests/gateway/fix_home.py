@@ -107,6 +107,12 @@ def make_home(path: Path, kernel_boot: str = KERNEL_BOOT, quota_bytes: int = QUO
     return Home(outbox, clock, journal, intake, bell, events)
 
 
+def written_items(home: Home) -> list[wire.Item]:
+    """Every item in the outbox, of any age, in the order in which it was written."""
+    rows = home.outbox.connection.execute("SELECT item FROM outbox ORDER BY rowid")
+    return [wire.decode_item(row["item"]) for row in rows]
+
+
 @asynccontextmanager
 async def uplinked(home: Home, broker: Broker, key: bytes | None = None) -> AsyncIterator[Home]:
     """``home`` with its uplink running to ``broker``."""

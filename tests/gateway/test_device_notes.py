@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from devices import wire
 from devices.conversation import Consent
@@ -14,26 +11,13 @@ from gateway.device_notes import DeviceNotes
 from gateway.outbox import Outbox
 from gateway.paired import PairedDevice, pair
 from gateway.storage import MIGRATIONS
-from tests.gateway.fix_home import CUFF, KERNEL_BOOT, Home, make_home
+from tests.gateway.fix_home import CUFF, KERNEL_BOOT, Home, make_home, written_items
 
 OTHER = "ble-c0ffee000002"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = make_home(tmp_path / "outbox.sqlite3")
-    yield home
-    home.outbox.close()
-
-
 def notes_of(home: Home) -> DeviceNotes:
     return DeviceNotes(outbox=home.outbox, clock=home.clock.read, uplink_bell=home.bell)
-
-
-def events(home: Home) -> list[wire.Item]:
-    rows = home.outbox.fresh(now_ms=home.clock.read().mono_ms, limit=99)
-    rows += home.outbox.backlog(now_ms=home.clock.read().mono_ms)
-    return [wire.decode_item(row.item) for row in rows]
 
 
 def test_how_far_records_are_kept_outlives_a_restart(tmp_path: Path, home: Home) -> None:
@@ -56,7 +40,7 @@ def test_how_far_records_are_kept_outlives_a_restart(tmp_path: Path, home: Home)
 def test_an_event_travels_with_the_devices_name(home: Home) -> None:
     pair(home.outbox.connection, PairedDevice("C0:FF:EE:00:00:01", "UA-651BLE", "sig-weight"))
     notes_of(home).event(CUFF, "records_missing", "3 of 12 records")
-    (item,) = events(home)
+    (item,) = written_items(home)
     assert (item.type, item.event, item.dev, item.model) == (
         "event",
         "records_missing",
@@ -74,21 +58,21 @@ def test_the_same_fact_within_the_hour_is_counted_and_the_next_one_says_so(home:
         notes.event(CUFF, "unknown_user", "user 255")
     notes.event(OTHER, "unknown_user", "user 255")
     notes.event(CUFF, "records_missing", "1 of 2 records")
-    assert [(item.dev, item.event) for item in events(home)] == [
+    assert [(item.dev, item.event) for item in written_items(home)] == [
         (CUFF, "unknown_user"),
         (OTHER, "unknown_user"),
         (CUFF, "records_missing"),
     ]
     home.clock.push(3600)
     notes.event(CUFF, "unknown_user", "user 255")
-    assert events(home)[0].ctx == {"detail": "user 255", "also_times": 3}
+    assert written_items(home)[-1].ctx == {"detail": "user 255", "also_times": 3}
 
 
 def test_another_detail_is_another_fact(home: Home) -> None:
     notes = notes_of(home)
     notes.event(CUFF, "records_missing", "1 of 2 records")
     notes.event(CUFF, "records_missing", "2 of 2 records")
-    assert len(events(home)) == 2
+    assert len(written_items(home)) == 2
 
 
 def test_who_the_person_is_to_a_device_can_be_said_and_unsaid(home: Home) -> None:
@@ -113,7 +97,7 @@ def test_a_full_outbox_costs_notes_but_raises_nothing(tmp_path: Path) -> None:
 
 def test_a_long_detail_is_cut_to_what_may_travel(home: Home) -> None:
     notes_of(home).event(CUFF, "consent_refused", "x" * 500)
-    (item,) = events(home)
+    (item,) = written_items(home)
     assert item.ctx == {"detail": "x" * 200}
 
 
