@@ -17,8 +17,8 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
 from gateway.ble.agent import How, Operator
-from gateway.ble.radio import Radio
 from gateway.ble.gatt import LINK_ERRORS
+from gateway.ble.radio import Radio
 from gateway.ble.trouble import PairingFailed, Trouble
 from gateway.ble.uuids import long_uuid, short_uuid
 

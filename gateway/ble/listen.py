@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
@@ -29,6 +28,7 @@ from gateway.ble.objects import Device
 from gateway.ble.radio import Radio
 from gateway.ble.recovery import Recovery, Trouble
 from gateway.ble.room import Room
+from gateway.ble.scan import scanning
 from gateway.ble.session import Ended, converse
 from gateway.ble.subscriptions import Subscriptions
 from gateway.ble.turn import Turn
@@ -41,7 +41,6 @@ log = structlog.get_logger(__name__)
 RADIO_RETRY_FIRST_S = 1.0
 RADIO_RETRY_MAX_S = 30.0
 JUDGE_EVERY_S = 5.0
-SCANNER_STOP_MAX_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +187,8 @@ async def _scan(ear: _Ear) -> None:
         return
     backend = ear.around.radio.scanner_backend
     scanner = BleakScanner(detection_callback=room.on_advertisement, backend=backend)
-    await scanner.start()
-    room.health.started(room.now_s())
-    try:
+    async with scanning(scanner):
+        room.health.started(room.now_s())
         while not room.may_serve() and not any(stop.is_set() for stop in ear.stops):
             if room.health.judge(room.now_s()):
                 log.info("scan_restarted", radio=room.health.state(), resets=room.health.resets)
@@ -198,12 +196,6 @@ async def _scan(ear: _Ear) -> None:
             room.something.clear()
             limit_s = min(JUDGE_EVERY_S, room.health.deaf_after_s)
             await _any_of((room.something, *ear.stops), room.wait_s(limit_s))
-    finally:
-        # A scan that cannot be stopped must not hide why it was to stop, least of all a
-        # cancellation; the next start then says what is wrong.
-        with suppress(*LINK_ERRORS):
-            async with asyncio.timeout(SCANNER_STOP_MAX_S):
-                await scanner.stop()
 
 
 async def _any_of(events: Sequence[asyncio.Event], limit_s: float) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakBluetoothNotAvailableError
 
 from devices.profiles import Profile, suggest
 from gateway.ble.gatt import LINK_ERRORS
 from gateway.ble.radio import Radio
+from gateway.ble.scan import scanning
 from gateway.ble.trouble import PairingFailed, Trouble
 from gateway.ble.uuids import short_uuid
 
 FOUND_MAX = 64
 """Where more are heard at once nobody can choose anyway; the rest is left out."""
 NAME_MAX_CHARACTERS = 64
-SCANNER_STOP_MAX_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +81,19 @@ class Nearby:
 
 
 @asynccontextmanager
-async def scanning(radio: Radio, nearby: Nearby) -> AsyncIterator[None]:
+async def searching(radio: Radio, nearby: Nearby) -> AsyncIterator[None]:
     """Scan while the block lasts; raises PairingFailed where there is nothing to scan with."""
     scanner = BleakScanner(
         detection_callback=nearby.on_advertisement, backend=radio.scanner_backend
     )
-    try:
-        await scanner.start()
-    except LINK_ERRORS as error:
-        raise PairingFailed(Trouble.NO_ADAPTER) from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(scanning(scanner))
+        except BleakBluetoothNotAvailableError as error:
+            raise PairingFailed(Trouble.NO_ADAPTER) from error
+        except LINK_ERRORS as error:
+            raise PairingFailed(Trouble.NO_SEARCH, cause=str(error)) from error
         yield
-    finally:
-        with suppress(*LINK_ERRORS):
-            async with asyncio.timeout(SCANNER_STOP_MAX_S):
-                await scanner.stop()
 
 
 def _printable(name: str) -> str:

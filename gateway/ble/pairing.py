@@ -28,7 +28,7 @@ from devices.profiles import PROFILES, Profile
 from gateway.ble.agent import How, Operator
 from gateway.ble.bonding import Bonding, EnrolLink
 from gateway.ble.bus import BusAway, BusError
-from gateway.ble.nearby import Found, Nearby, scanning
+from gateway.ble.nearby import Found, Nearby, searching
 from gateway.ble.radio import Radio
 from gateway.ble.trouble import PairingFailed, Trouble
 from gateway.ble.turn import Turn
@@ -182,7 +182,7 @@ class Pairing:
     async def _choose(self, wish: Wish, person: Person) -> tuple[Choice, BLEDevice]:
         only = None if wish.address is None else wish.address.upper()
         nearby = Nearby(person.found, frozenset(self._known()), only, wish.everything)
-        async with scanning(self.radio, nearby):
+        async with searching(self.radio, nearby):
             try:
                 async with asyncio.timeout(self.limits.look_s):
                     choice = await _chosen(wish, only, nearby, person)

@@ -21,6 +21,7 @@ class Trouble(StrEnum):
     NO_BLUETOOTH = "no_bluetooth"
     NO_AGENT = "no_agent"
     NO_ADAPTER = "no_adapter"
+    NO_SEARCH = "no_search"
     NOTHING_FOUND = "nothing_found"
     NOT_HEARD = "not_heard"
     NOT_CHOSEN = "not_chosen"
@@ -62,6 +63,10 @@ WORDS: Mapping[Trouble, tuple[str, str]] = MappingProxyType(
         Trouble.NO_ADAPTER: (
             "There is no Bluetooth radio that is switched on.",
             "Check `rfkill list` and `bluetoothctl list`; plug the adapter in.",
+        ),
+        Trouble.NO_SEARCH: (
+            "The radio could not be made to search ({cause}).",
+            "Try again; end other programs that use Bluetooth; restart the Bluetooth service.",
         ),
         Trouble.NOTHING_FOUND: (
             "No device in pairing mode was heard in {seconds} seconds.",
