@@ -214,7 +214,9 @@ class Intake:
         for index, measurement in enumerate(reading.measurements):
             timed, start = self._in_session(row, measurement)
             best = best_time(timed.device_time, row.reading, self._zone, ahead_ms)
-            drafts.append(measured(row, timed, index, best, session_start=start))
+            # A record with bytes of its own is the first in them, however a sensor packed it.
+            place = index if timed.raw == row.raw else 0
+            drafts.append(measured(row, timed, place, best, session_start=start))
         return tuple(drafts)
 
     def _in_session(self, row: JournalRow, measurement: Measurement) -> tuple[Measurement, bytes]:

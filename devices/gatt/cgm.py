@@ -4,7 +4,8 @@ One value holds one or more records, each beginning with its own size: flags, co
 SFLOAT), minutes since the session began, then annunciation octets, trend, quality and perhaps an
 E2E-CRC. The start of the session stands in another characteristic, so a record has no device time
 of its own: the minutes stand in the context. They begin anew in each session and are therefore no
-sequence number either; two equal records of two sessions are two measurements.
+sequence number either; two equal records of two sessions are two measurements. Each measurement has
+the bytes of its own record, a whole value by themselves: a sensor packs its memory as it likes.
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ class CgmRecord:
 def decode(raw: bytes) -> Reading:
     """Return the records in ``raw``; DecodeError where one of them cannot be read."""
     reader = Reader(raw)
-    records = [_take_record(reader, raw)]
+    records = [_take_record(reader)]
     while reader.left:
-        records.append(_take_record(reader, raw))
+        records.append(_take_record(reader))
     return Reading(tuple(records))
 
 
@@ -89,11 +90,12 @@ def encode(records: Sequence[CgmRecord]) -> bytes:
     return b"".join(_encode_record(record) for record in records)
 
 
-def _take_record(outer: Reader, raw: bytes) -> Measurement:
+def _take_record(outer: Reader) -> Measurement:
     size = outer.unsigned(1, "size")
     if size < SHORTEST:
         raise DecodeError("bad_size", f"a record says it has {size} bytes; at least {SHORTEST}")
-    reader = Reader(bytes((size,)) + outer.take(size - 1, "record"))
+    raw = bytes((size,)) + outer.take(size - 1, "record")
+    reader = Reader(raw)
     reader.take(1, "size")
     flags = reader.flags(known=0b11100011)
     concentration = reader.sfloat("glucose concentration")

@@ -134,6 +134,20 @@ def test_a_replay_is_the_same_record_and_the_same_bytes_of_another_session_are_n
     assert not any("possible_repeat" in item.flags for item in written_items(home))
 
 
+def test_however_records_are_packed_each_is_one(home: Home) -> None:
+    """Live first, then from the memory with others, then all in one value."""
+    tell_start(home, ago(home, hours=4))
+    tell(home, 65)
+    tell(home, 60, 65)
+    tell(home, 60, 65, 70)
+    minutes = [item.ctx["time_offset_min"] for item in written_items(home)]
+    assert minutes == [65, 60, 70]
+    for item in written_items(home):
+        assert item.raw is not None
+        (alone,) = cgm.decode(bytes.fromhex(item.raw)).measurements
+        assert alone.context == item.ctx
+
+
 def test_a_stopped_session_and_a_failed_sensor_are_seen_at_the_value(home: Home) -> None:
     tell_start(home, ago(home, hours=2))
     raw = cgm.encode([CgmRecord(108, 60, status=1)])
