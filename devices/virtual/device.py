@@ -24,6 +24,7 @@ from bumble.gatt import Characteristic
 from bumble.keys import KeyStore, PairingKeys
 
 from devices.gatt import battery
+from devices.kinds import KINDS
 from devices.virtual import table
 from devices.virtual.behaviour import Behaviour, Record
 from devices.virtual.clock import Clocks, DeviceClock, without_time
@@ -162,7 +163,7 @@ class VirtualDevice:
         """
         given = dict(values)
         if self.faults.nan_values:
-            given |= dict.fromkeys(given, math.nan)
+            given |= dict.fromkeys(given.keys() & measured_by(self.design), math.nan)
         if self.faults.other_user is not None:
             given["user"] = self.faults.other_user
         stamp = self.clock.stamp(at) if self.design.has_clock else None
@@ -342,6 +343,11 @@ class VirtualDevice:
 
         connection.on(Connection.EVENT_PAIRING, on_pairing)
         self._visits.put_nowait(visit)
+
+
+def measured_by(design: Design) -> set[str]:
+    """Return the names of the components that a device of this design measures."""
+    return {part.name for kind in design.kinds for part in KINDS[kind].components}
 
 
 def advertised(design: Design) -> bytes:

@@ -166,6 +166,8 @@ class RecordServer:
             return [], Response(request.op, Result.OPERATOR_NOT_SUPPORTED)
         if isinstance(request.records, ByTime):
             return [], Response(request.op, Result.OPERAND_NOT_SUPPORTED)
+        if request.operator is Operator.GREATER_OR_EQUAL and request.records is not None:
+            self._has_all_before(request.records.minimum or 0)
         chosen = _chosen(self.memory, request.operator, request.records)
         if request.op is Op.COUNT_RECORDS:
             return [], Count(len(chosen))
@@ -175,6 +177,12 @@ class RecordServer:
         if self._is_aborted:
             return sent, Response(Op.ABORT, Result.SUCCESS)
         return sent, Response(request.op, Result.SUCCESS)
+
+    def _has_all_before(self, number: int) -> None:
+        """Who asks from a number on has what comes before it, whatever was confirmed."""
+        for record in [one for one in self.undelivered if one.number < number]:
+            record.delivered = True
+            self.undelivered.remove(record)
 
     async def _report(self, visit: Visit, records: list[Record]) -> list[Record]:
         sent: list[Record] = []

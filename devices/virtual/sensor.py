@@ -94,7 +94,7 @@ class Sensor:
         self.records = RecordServer(
             self.device,
             packs=True,
-            numbered_by=self._minutes,
+            numbered_by=self._free_minute,
             others={cgm_ops.CHARACTERISTIC: self._operate},
         )
 
@@ -140,6 +140,14 @@ class Sensor:
     async def serve(self, visit: Visit) -> None:
         """Answer requests until none comes any more."""
         await self.records.serve(visit)
+
+    def _free_minute(self, stamp: datetime | None) -> int:
+        """Return the minute of a record; no sensor measures twice in one."""
+        taken = {record.number for record in self.records.memory}
+        minute = self._minutes(stamp)
+        while minute in taken:
+            minute += 1
+        return minute
 
     def _minutes(self, stamp: datetime | None) -> int:
         """Return the minute of the session that the device's clock shows."""

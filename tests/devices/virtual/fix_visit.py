@@ -81,7 +81,7 @@ class Heard:
 
 async def bring(home: VirtualHome, what: str, faults: Faults = NO_FAULTS) -> VirtualDevice:
     """A device in the home that streams fast and does not linger."""
-    design = replace(DESIGNS[what], interval_s=0.01, hang_up_after_s=0.1)
+    design = replace(DESIGNS[what], interval_s=0.01, hang_up_after_s=0.06)
     return await home.place.add(design, faults=faults)
 
 
