@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Annotated
@@ -134,14 +135,9 @@ async def alone(
     ``radio`` names bleak's backends, None the platform's own: BlueZ. Raises StorageUnusable where a
     gateway has started meanwhile.
     """
-    path = settings.database
-    with (
-        only_one(settings.data),
-        explained(path),
-        closing(open_storage(path, quota_bytes=settings.quota_bytes)) as connection,
-    ):
+    with only_one(settings.data), closing(_open(settings)) as connection:
         async with _bonding(radio) as bonding:
-            pairing = Pairing(radio or Radio(), bonding, Turn(), connection, path)
+            pairing = Pairing(radio or Radio(), bonding, Turn(), connection, settings.database)
             ours, theirs = socket.socketpair()
             desk = await asyncio.open_connection(sock=ours, limit=LINE_MAX_BYTES)
             served = await asyncio.open_connection(sock=theirs, limit=LINE_MAX_BYTES)
@@ -168,6 +164,11 @@ async def _bonding(radio: Radio | None) -> AsyncIterator[Bonding]:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+def _open(settings: Settings) -> sqlite3.Connection:
+    with explained(settings.database):
+        return open_storage(settings.database, quota_bytes=settings.quota_bytes)
 
 
 def _run(work: object) -> int:
@@ -210,11 +211,7 @@ def _write_down(
     if profile not in PROFILES:
         raise PairingFailed(Trouble.UNKNOWN_PROFILE, profile=profile)
     device = PairedDevice(address.upper(), model, profile)
-    path = settings.database
-    with (
-        explained(path),
-        closing(open_storage(path, quota_bytes=settings.quota_bytes)) as connection,
-    ):
+    with closing(_open(settings)) as connection, explained(settings.database):
         pair(connection, device)
     show({"paired": device.address, "dev": device.dev}, as_json=as_json)
 

@@ -70,18 +70,27 @@ class JsonScreen:
 
     is_over: bool = False
     exit_code: int = 0
+    _is_asked: bool = False
+    _has_ended: bool = False
 
     def told(self, line: bytes) -> Answer | None:
-        """Print the line."""
+        """Print the line; gives up where a question comes and nobody is there to answer."""
         typer.echo(line.decode().rstrip("\n"))
         event = event_of(line)
         self.is_over = isinstance(event, PairedNow | UnpairedNow | Failed)
         self.exit_code = int(isinstance(event, Failed))
+        if isinstance(event, WantsChoice | WantsPasskey | WantsComparison):
+            self._is_asked = True
+            return GivenUp() if self._has_ended else None
         return None
 
     def typed(self, line: str | None) -> bytes | None:
-        """Send the line; the end of the input gives up."""
-        return line_of(GivenUp()) if line is None else line.rstrip("\n").encode() + b"\n"
+        """Send the line; the end of the input gives up where an answer is waited for."""
+        if line is None:
+            self._has_ended = True
+            return line_of(GivenUp()) if self._is_asked else None
+        self._is_asked = False
+        return line.rstrip("\n").encode() + b"\n"
 
 
 @dataclass

@@ -138,15 +138,21 @@ class _BluezLink:
     async def characteristics(self, needed: frozenset[str]) -> frozenset[str]:
         """Wait for ``needed``; where they stay away, link up anew, and never remove the bond."""
         with _troubles(self.address, self.enrolment):
+            present = await self._resolved(needed)
             for _ in range(RECONNECTS_MAX):
-                present = await self._resolved(needed)
                 if present >= needed:
-                    return present
+                    break
                 log.info("services_incomplete", address=self.address, offered=sorted(present))
                 await self.close()
                 await asyncio.sleep(self.limits.late_s)
-                await self._connect()
-            return await self._resolved(needed)
+                try:
+                    await self._connect()
+                except BusError as error:
+                    # It went to sleep after it was paired; what is missing is what is to be told.
+                    log.info("not_linked_again", address=self.address, error=error.name)
+                    break
+                present = await self._resolved(needed)
+            return present
 
     async def read(self, characteristic: str) -> bytes | None:
         try:
@@ -166,18 +172,38 @@ class _BluezLink:
         await self._quietly("Disconnect")
 
     async def _pair(self) -> None:
+        """Link up and pair in one call: some devices bear no question before they are paired."""
+        pairing = asyncio.ensure_future(self._call("Pair", self.limits.pair_s))
         is_done = False
         try:
-            await self._call("Pair", self.limits.pair_s)
+            await self._linked_up(pairing)
+            await pairing
             is_done = True
         except BusError as error:
             if error.name != ALREADY_EXISTS:
                 raise
-            await self._connect()
             is_done = True
+            await self._connect()
         finally:
             if not is_done:
+                pairing.cancel()
+                await asyncio.wait({pairing})
                 await self._quietly("CancelPairing")
+
+    async def _linked_up(self, pairing: asyncio.Future[None]) -> None:
+        """Wait for the link, or that pairing ended; BlueZ alone waits far longer than is sensible.
+
+        Raises BusError where there is no link in time.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.limits.connect_s
+        while not pairing.done():
+            await self._look()
+            if self.device.is_connected:
+                return
+            if loop.time() >= until:
+                raise BusError(NO_REPLY, f"No link in {self.limits.connect_s:g} s.")
+            await asyncio.wait({pairing}, timeout=self.limits.poll_s)
 
     async def _connect(self) -> None:
         await self._call("Connect", self.limits.connect_s)

@@ -123,7 +123,7 @@ WORDS: Mapping[Trouble, tuple[str, str]] = MappingProxyType(
         ),
         Trouble.SERVICES_INCOMPLETE: (
             "{address} is paired, but does not offer what {profile} needs ({missing}).",
-            "Try again; if it stays so, choose another family with --profile.",
+            "Wake it and try again, the bond is kept; or choose another family with --profile.",
         ),
         Trouble.HIDDEN_ADDRESS: (
             "{address} changes its address and would not be known again.",

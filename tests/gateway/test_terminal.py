@@ -139,11 +139,19 @@ def test_a_program_sees_the_lines_as_they_are(capsys: pytest.CaptureFixture[str]
     screen = JsonScreen()
     assert screen.told(line_of(WantsChoice())) is None
     assert screen.typed('{"answer":"choose","number":1}\n') == b'{"answer":"choose","number":1}\n'
-    assert screen.typed(None) == line_of(GivenUp())
+    assert screen.typed(None) is None, "nothing is asked"
+    assert screen.told(line_of(WantsPasskey())) == GivenUp()
     assert not screen.is_over
     screen.told(line_of(Failed("refused", "It refused.", "Try again.")))
     assert (screen.is_over, screen.exit_code) == (True, 1)
     assert capsys.readouterr().out.splitlines() == [
         '{"event":"choose"}',
+        '{"event":"type_passkey"}',
         '{"event":"failed","code":"refused","error":"It refused.","remedy":"Try again."}',
     ]
+
+
+def test_a_program_that_ends_while_it_is_asked_gives_up() -> None:
+    screen = JsonScreen()
+    screen.told(line_of(WantsChoice()))
+    assert screen.typed(None) == line_of(GivenUp())
