@@ -10,8 +10,9 @@ reads the first byte of the next link.
 What BlueZ does, as its ``src/gatt-client.c`` shows and the tests on the real stack confirm:
 
 * Objects of a bonded device stay when it disconnects; those of any other device go.
-* After bluetoothd was started anew there are none until the first link has been searched through;
-  a value that comes before that is confirmed and lost. Such links are counted (``blind_links``).
+* After bluetoothd or the adapter came back there are none until the first link was searched
+  through; a value that comes before that is confirmed and lost. Such links are counted
+  (``blind_links``).
 * Each notification is its own ``PropertiesChanged``, also for the same bytes: none is merged.
 * A read is told by the same signal as a notification (:meth:`Subscriptions.reading`).
 * A subscription that the device refuses at the start of a link is dropped without a word, so each
@@ -158,8 +159,8 @@ class Subscriptions:
     async def prepare(self, paired: PairedDevice) -> bool:
         """Call before linking up with ``paired``; raises BusAway and BusError.
 
-        Returns False where BlueZ has no objects for a device that it is bonded with, as after a
-        restart of bluetoothd: a value that comes early on the next link is lost then.
+        Returns False where BlueZ has no objects for a device that it is bonded with, as after
+        bluetoothd or the adapter came back: a value that comes early on the next link is lost then.
         """
         await self.hold(paired.address)
         if any(source.paired == paired for source in self._sources.values()):
@@ -168,6 +169,7 @@ class Subscriptions:
         if device is None or not device.is_bonded:
             return True
         self.counts.blind_links += 1
+        log.warning("link_before_objects", dev=paired.dev)
         return False
 
     async def subscribe(self, paired: PairedDevice, path: str, characteristic: str) -> None:
