@@ -90,7 +90,7 @@ def _answer_object(line: str) -> dict[str, object]:
     try:
         case = json.loads(line)
         return describe(case["uuid"].strip(), case["hex"])
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
         return {"error": "bad_case", "detail": f"not an object with uuid and hex: {error!r}"[:200]}
 
 

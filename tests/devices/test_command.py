@@ -196,11 +196,13 @@ def test_cases_may_be_objects() -> None:
         b'{"uuid": 1, "hex": "32"}',
         b'{"uuid": "2A19", "hex": 32}',
         b"{",
+        b'{"uuid":' * 100_000,
+        b'{"uuid": "2A19", "hex": "32"}',
     )
     result = RUN.invoke(app, ["decode", "-"], input=b"\n".join(lines))
     assert result.exit_code == 0
     answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [one.get("error") for one in answers] == [None, *["bad_case"] * 4]
+    assert [one.get("error") for one in answers] == [None, *["bad_case"] * 5, None]
 
 
 def test_no_lines_no_answers() -> None:
