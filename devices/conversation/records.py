@@ -14,7 +14,7 @@ The order of asking, each answer deciding on the next:
    records came without a gap, so that the next link goes on from there.
 
 A minute's number of a glucose sensor is proved by its session's start (``fixed_proof``); its
-records are a step apart, so "without a gap" means the smallest step seen. After number 65535 the
+records are a step apart, so "without a gap" means the smallest step seen. Close to number 65535 the
 filter is of no use and all are asked for. A busy device is asked again, three times a link; one
 that says nothing for 30 s is left alone for this link. Nothing is deleted on a device, ever.
 """
@@ -42,6 +42,9 @@ PROCEDURE_MAX_S = 30.0
 ASK_AGAIN_S = 5.0
 """How long a device that was busy is left in peace."""
 TRIES_MAX = 3
+FILTERED_MAX = NUMBER_MAX - 0x100
+"""Up to this number a device is asked for what came later. Above it the numbers may have begun
+again, and the record that would show it, 65535, may have been deleted by a person."""
 
 _CANNOT_FILTER = (
     Result.INVALID_OPERATOR,
@@ -150,7 +153,7 @@ class RecordAccess:
 
     @property
     def _is_filtered(self) -> bool:
-        return self._can_filter and self.last is not None and self.last < NUMBER_MAX
+        return self._can_filter and self.last is not None and self.last < FILTERED_MAX
 
     @property
     def _is_proved_by_record(self) -> bool:
@@ -260,7 +263,7 @@ class RecordAccess:
         newest = max(self._received, default=None)
         if newest is not None and newest != self.last:
             notes.append(self._note(newest))
-        if was_filtered and self.last == NUMBER_MAX:
+        if was_filtered and not self._is_filtered:
             return (*notes, *self._ask_for_all(now))
         return (*notes, *self._end())
 

@@ -83,6 +83,18 @@ def test_a_number_that_wraps_costs_no_record(habits: Habits) -> None:
         assert has_all(gateway, meter)
 
 
+def test_a_number_that_wraps_costs_no_record_where_the_highest_was_deleted() -> None:
+    meter, gateway = Meter(next_number=0xFFFB), Gateway()
+    for _ in range(3):
+        meter.measure()
+    gateway.link(meter)
+    for _ in range(3):
+        meter.measure()
+    del meter.records[0xFFFF]
+    gateway.link(meter)
+    assert has_all(gateway, meter)
+
+
 def test_a_wrong_count_is_told_once_a_link_and_stops_nothing() -> None:
     meter, gateway = Meter(Habits(counts_too_many=2)), Gateway()
     meter.measure()

@@ -25,6 +25,7 @@ from devices.conversation import (
     WriteValue,
     Written,
 )
+from devices.conversation.records import FILTERED_MAX
 from devices.profiles.profile import Profile, Records
 from tests.devices.conversation.fix_script import (
     ALL_METER,
@@ -460,20 +461,21 @@ def test_answers_before_and_after_are_none() -> None:
     assert play(conversation, counted(3), Written("2A52", ok=False), Tick()) == []
 
 
-def test_after_the_highest_number_all_are_asked_for() -> None:
+def test_close_to_the_highest_number_all_are_asked_for() -> None:
     """Whether a meter goes on with 0 is not written anywhere; then no record may be missed."""
-    top = glucose_record(0xFFFF)
+    close = glucose_record(FILTERED_MAX)
+    first = FILTERED_MAX.to_bytes(2, "little")
     script(
-        asked(0xFFFE),
-        (counted(1), [ask(b"\x01\x03\x01\xff\xff")]),
-        (Notified("2A18", top), []),
-        (answered(SUCCESS), [NoteSequence("2A18", 0xFFFF, top), ask(COUNT_ALL)]),
+        asked(FILTERED_MAX - 1),
+        (counted(1), [ask(b"\x01\x03\x01" + first)]),
+        (Notified("2A18", close), []),
+        (answered(SUCCESS), [NoteSequence("2A18", FILTERED_MAX, close), ask(COUNT_ALL)]),
         (counted(2), [ask(REPORT_ALL)]),
-        (Notified("2A18", top), []),
+        (Notified("2A18", close), []),
         (record(0), []),
         (answered(SUCCESS), []),
     )
-    conversation = asked(0xFFFF, top)
+    conversation = asked(0xFFFF, glucose_record(0xFFFF))
     assert play(conversation, counted(1)) == [ask(REPORT_ALL)]
 
 
