@@ -82,6 +82,10 @@ class Bluez:
         """Whether there is a link with a device now."""
         return bool((await self.device(address) or {}).get("Connected"))
 
+    async def connect(self, address: str) -> None:
+        """Have BlueZ link up with a device that it knows; raises Refused."""
+        await self.call(_path(address), "org.bluez.Device1", "Connect")
+
     async def remove(self, address: str) -> None:
         """Have BlueZ forget a device, its bond too; one it does not know is fine."""
         if await self.device(address) is not None:

@@ -133,11 +133,14 @@ async def bluez(guest: Guest, guest_environment: None, noted: None) -> AsyncIter
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def home(bluez: Bluez, tmp_path: Path) -> AsyncIterator[Home]:
+async def home(guest: Guest, bluez: Bluez, tmp_path: Path) -> AsyncIterator[Home]:
     """A gateway that is not started yet, with nothing enrolled."""
     made = Home(tmp_path / "gateway", bluez)
+    said = len(guest.log())
     yield made
     await made.stop()
+    # pytest shows this where the test failed.
+    print(*made.captured.entries, guest.log()[said:], sep="\n")  # noqa: T201
     structlog.reset_defaults()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from bleak.backends.bluezdbus.manager import _global_instances
 from structlog.testing import LogCapture
 
 from devices import wire
@@ -68,6 +69,7 @@ class Home:
         if running is not None:
             self._stop.set()
             await running
+        await _leave_the_bus()
 
     async def restart(self) -> None:
         """Stop it and start it again on the same folder."""
@@ -146,3 +148,15 @@ class Home:
 async def measured(device: VirtualDevice, **values: float) -> Report:
     """Have the device measure what it can measure; returns when it has delivered or given up."""
     return await device.measure(dict(VALUES) | values)
+
+
+async def _leave_the_bus() -> None:
+    """Close bleak's connection, as the end of a process does.
+
+    bleak keeps one for each event loop, and BlueZ keeps a client's discovery until it goes.
+    """
+    manager = _global_instances.get(asyncio.get_running_loop())
+    if manager is not None and manager._bus is not None:
+        manager._bus.disconnect()
+        if manager._bus_watcher_task is not None:
+            await asyncio.wait({manager._bus_watcher_task})

@@ -83,7 +83,11 @@ btmon() {
 # The way to the bus from outside; without it every connection from there is broken.
 bus() {
     case $1 in
-    start) begin bus socat TCP-LISTEN:5555,fork,reuseaddr,nodelay UNIX-CONNECT:/run/dbus/system_bus_socket ;;
+    start)
+        begin bus socat TCP-LISTEN:5555,fork,reuseaddr,nodelay UNIX-CONNECT:/run/dbus/system_bus_socket
+        # 5555 in the kernel's own way of writing it, listening (0A).
+        until grep -q ':15B3 [0-9A-F:]* 0A' /proc/net/tcp /proc/net/tcp6; do usleep 20000; done
+        ;;
     stop) killall socat && ! is_up bus ;;
     esac
 }
