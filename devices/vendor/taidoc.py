@@ -204,12 +204,18 @@ class Reading:
         """Return the records after the last known one, newest first; None: no answer."""
         heard: list[tuple[int, datetime | None, bytes]] = []
         last = self.last_place
+        has_met_last = False
         for index in range(min(count, RECORDS_MAX)):
             answer = yield from self._answer(_about(Command.RECORD_TIME, index), is_fenced=True)
             if answer is None:
                 yield NoteEvent("records_missing", "the meter stopped answering for its times")
                 return None
             time = taidoc.read_stamp(answer[0].body).time
+            is_of_last = time is not None and last is not None and _is_within(last, time)
+            if has_met_last and not is_of_last:
+                # Older, whatever they say: times are later here where the clock was set back since.
+                break
+            has_met_last |= is_of_last
             is_older = time is not None and last is not None and _end_of(time) <= last
             if is_older and index:
                 break
@@ -254,6 +260,10 @@ def _minute(time: datetime) -> int:
 def _end_of(time: datetime) -> int:
     """Return the first place after the minute of ``time``."""
     return _minute(time) + PLACES_A_MINUTE
+
+
+def _is_within(place: int, time: datetime) -> bool:
+    return _minute(time) <= place < _end_of(time)
 
 
 def _placed(heard: list[tuple[int, datetime | None, bytes]]) -> list[_Entry]:

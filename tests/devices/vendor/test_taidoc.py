@@ -112,6 +112,17 @@ def test_a_clock_that_went_back_is_told_and_all_is_read_anew() -> None:
     assert link(Reading(told.sequences[-1]), Meter(old)).kept == []
 
 
+def test_records_from_before_the_clock_was_set_back_come_no_second_time() -> None:
+    ahead = pressures(3, last=MINUTE + timedelta(hours=1), step_min=0)
+    last = link(Reading(), Meter(ahead)).sequences[-1]
+    memory = [*ahead, *pressures(1)]
+    told = link(Reading(last), Meter(memory))
+    assert told.events == ["numbering_restarted"]
+    memory += pressures(1, last=MINUTE + timedelta(minutes=2))
+    again = link(Reading(told.sequences[-1]), Meter(memory))
+    assert (again.kept, again.events) == ([again.kept[-1]], [])
+
+
 def test_records_without_a_time_are_kept_too() -> None:
     records = [*pressures(1), *(Stored(None, bytes((n, 90, 80, 60))) for n in (140, 150))]
     told = link(Reading(), Meter(records))
