@@ -48,11 +48,13 @@ def measured(
     if measurement.kind == BATTERY:
         # A level is a state: saying 80 % again is no repeat of a record.
         return Draft(item)
+    # Within a session a record stands by its own bytes, however the sensor packed it with others.
+    is_alone = bool(session_start)
     record = Record(
         dev=row.dev,
         characteristic=measurement.characteristic,
-        raw=measurement.raw,
-        index=index,
+        raw=measurement.raw if is_alone else row.raw,
+        index=0 if is_alone else index,
         device_time=measurement.device_time,
         sequence_number=measurement.sequence_number,
         session_start=session_start,

@@ -19,7 +19,16 @@ from datetime import tzinfo
 import structlog
 
 from devices.errors import DecodeError
-from devices.gatt import Fields, Reading, cgm, cgm_session_start, current_time, date_time, decode
+from devices.gatt import (
+    Fields,
+    Reading,
+    cgm,
+    cgm_session_start,
+    cgm_status,
+    current_time,
+    date_time,
+    decode,
+)
 from devices.measurement import Measurement
 from gateway import glucose_context, live
 from gateway.boots import right_moment
@@ -27,7 +36,7 @@ from gateway.device_facts import clock_ahead_ms as paired_clock_ms
 from gateway.device_facts import session_start
 from gateway.drafts import battery_of, happened, measured, undecodable, with_context
 from gateway.errors import StorageFull
-from gateway.measured import best_time, clock_ahead_ms, session_time, true_reading
+from gateway.measured import best_time, clock_ahead_ms, session_ahead_ms, session_time, true_reading
 from gateway.outbox import Outbox
 from gateway.rows import Draft, JournalRow, Told
 from gateway.storage import explained
@@ -183,6 +192,8 @@ class Intake:
         if row.characteristic == cgm_session_start.CHARACTERISTIC:
             is_known = fields.fields["session_start"] is not None
             return (), Told(session_start=row.raw if is_known else None)
+        if row.characteristic == cgm_status.CHARACTERISTIC:
+            return (), Told(clock_ahead_ms=self._session_ahead_ms(row, fields))
         if row.characteristic != glucose_context.CHARACTERISTIC:
             return (), Told(clock_ahead_ms=clock_ahead_ms(fields, row.reading, self._zone))
         if glucose_context.join(self._outbox.connection, row, fields):
@@ -195,6 +206,19 @@ class Intake:
             context=glucose_context.context_of(fields),
         )
         return (draft,), Told()
+
+    def _session_ahead_ms(self, row: JournalRow, status: Fields) -> int | None:
+        """Return how far off a sensor's start is: its minute of now beside our clock."""
+        found = self._session_start(row)
+        if found is None or not found[1]:
+            return None
+        minutes = status.fields["time_offset_min"]
+        return session_ahead_ms(found[0], minutes, row.reading, self._zone)
+
+    def _session_start(self, row: JournalRow) -> tuple[bytes, bool] | None:
+        return session_start(
+            self._outbox.connection, row, within_ms=SESSION_MAX_MS, early_ms=EARLY_MAX_MS
+        )
 
     def _live(self, row: JournalRow, reading: Reading) -> tuple[tuple[Draft, ...], Told]:
         """Take one of the values that come every second: an item, or one of those left out."""
@@ -214,9 +238,7 @@ class Intake:
         for index, measurement in enumerate(reading.measurements):
             timed, start = self._in_session(row, measurement)
             best = best_time(timed.device_time, row.reading, self._zone, ahead_ms)
-            # A record with bytes of its own is the first in them, however a sensor packed it.
-            place = index if timed.raw == row.raw else 0
-            drafts.append(measured(row, timed, place, best, session_start=start))
+            drafts.append(measured(row, timed, index, best, session_start=start))
         return tuple(drafts)
 
     def _in_session(self, row: JournalRow, measurement: Measurement) -> tuple[Measurement, bytes]:
@@ -227,13 +249,12 @@ class Intake:
         """
         if row.characteristic != cgm.CHARACTERISTIC:
             return measurement, b""
-        found = session_start(
-            self._outbox.connection, row, within_ms=SESSION_MAX_MS, early_ms=EARLY_MAX_MS
-        )
+        found = self._session_start(row)
         if found is None:
             return measurement, b""
         start, is_of_this_link = found
-        time = session_time(start, measurement, row.reading, self._zone)
+        minutes = measurement.context["time_offset_min"]
+        time = session_time(start, minutes, row.reading, self._zone)
         if time is None or not (is_of_this_link or time.is_just_now):
             return measurement, b""
         return replace(measurement, device_time=time.local), start

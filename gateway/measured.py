@@ -9,7 +9,6 @@ import msgspec
 
 from devices import wire
 from devices.gatt import Fields, cgm_session_start
-from devices.measurement import Measurement
 from gateway.clock import ClockReading
 
 # A device's clock may run ahead of a right one by this much before it is called wrong.
@@ -19,6 +18,9 @@ AHEAD_OF_UNSET_MAX = timedelta(days=60)
 # Devices keep values for weeks while no gateway listens. An older time is rather a lost clock, and
 # a red value must not count as old because of that.
 BEHIND_MAX = timedelta(days=35)
+HALF_MINUTE_MS = 30_000
+# A sensor counts whole minutes; nearer than one and a half its session's start is called right.
+SESSION_RIGHT_MS = 90_000
 
 
 def best_time(
@@ -57,22 +59,27 @@ def clock_ahead_ms(fields: Fields, reading: ClockReading, zone: tzinfo) -> int |
 
 @dataclass(frozen=True, slots=True)
 class SessionTime:
-    """When a sensor's minutes were: naive in the home's zone, and whether that is just now."""
+    """When a sensor's minutes were: naive in the home's zone, and how far ahead of our clock."""
 
     local: datetime
-    is_just_now: bool
+    ahead_ms: int
+
+    @property
+    def is_just_now(self) -> bool:
+        """Tell whether that is near enough to our clock to be the present."""
+        return abs(self.ahead_ms) <= AHEAD_MAX // timedelta(milliseconds=1)
 
 
 def session_time(
-    start: bytes, measurement: Measurement, reading: ClockReading, zone: tzinfo
+    start: bytes, minutes: object, reading: ClockReading, zone: tzinfo
 ) -> SessionTime | None:
-    """Return when a glucose sensor measured: the start of its session plus its minutes.
+    """Return when a glucose sensor measured: the start of its session plus its ``minutes``.
 
     ``start`` are the bytes of CGM Session Start Time (2AAA). The sum is made in UTC, by the zone
     that the sensor says or else the home's, since a change of daylight saving moves no minute.
+    None where there is no such time.
     """
     told, _ = cgm_session_start.read(start)
-    minutes = measurement.context.get("time_offset_min")
     if told.time is None or not isinstance(minutes, int):
         return None
     begun_in = zone
@@ -83,7 +90,17 @@ def session_time(
         local = moment.astimezone(zone).replace(tzinfo=None)
     except OverflowError:
         return None
-    return SessionTime(local, abs(moment - reading.utc) <= AHEAD_MAX)
+    return SessionTime(local, (moment - reading.utc) // timedelta(milliseconds=1))
+
+
+def session_ahead_ms(
+    start: bytes, minutes: object, reading: ClockReading, zone: tzinfo
+) -> int | None:
+    """Return how far ahead a sensor's minutes are that it says to be now; None where they agree."""
+    time = session_time(start, minutes, reading, zone)
+    # Minutes that are through: on average half a minute has passed since.
+    ahead_ms = None if time is None else time.ahead_ms + HALF_MINUTE_MS
+    return None if ahead_ms is None or abs(ahead_ms) <= SESSION_RIGHT_MS else ahead_ms
 
 
 def true_reading(reading: ClockReading, right: ClockReading | None) -> ClockReading:

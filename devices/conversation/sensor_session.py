@@ -50,15 +50,23 @@ class SensorSession:
         )
 
     def told_status(self, raw: bytes | None) -> tuple[Command, ...]:
-        """Take what was read of the status: a stopped sensor sends nothing, and that is a cause."""
+        """Take what was read of the status: a stopped sensor sends nothing, and that is a cause.
+
+        It also says which minute it is now; beside our clock that tells how right the start is.
+        """
+        if raw is None:
+            return ()
         try:
-            status = cgm_status.decode(raw or b"").fields["status"]
+            status = cgm_status.decode(raw).fields["status"]
         except DecodeError:
             return ()
         assert isinstance(status, list), "cgm_status gives names"
         if "session_stopped" not in status:
-            return ()
-        return (NoteEvent("sensor_stopped", "the sensor says that its session has ended"),)
+            return (Keep(STATUS, raw),)
+        return (
+            Keep(STATUS, raw),
+            NoteEvent("sensor_stopped", "the sensor says that its session has ended"),
+        )
 
 
 def session_of(profile: Profile, present: Collection[str]) -> SensorSession | None:

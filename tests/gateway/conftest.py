@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.gateway.fix_home import Home, make_home
 
@@ -29,6 +30,13 @@ def close_outboxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for connection in opened:
         with contextlib.suppress(sqlite3.ProgrammingError):  # another thread's, already ended
             connection.close()
+
+
+@pytest.fixture(autouse=True)
+def fresh_logs() -> Iterator[None]:
+    """Forget a log that a command bound to the output of its test, which is closed by now."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.gatt import cgm, cgm_session_start
+from devices.gatt import cgm, cgm_session_start, cgm_status
 from devices.gatt.cgm import CgmRecord
 from devices.gatt.cgm_session_start import SessionStart
 from gateway.clock import ClockReading
@@ -109,13 +109,35 @@ def test_a_night_in_which_the_clocks_change_moves_no_minute() -> None:
     start = cgm_session_start.encode(
         SessionStart(datetime(2026, 10, 24, 12, 0), None, None)  # noqa: DTZ001 - local
     )
-    (measurement,) = cgm.decode(cgm.encode([CgmRecord(108, 2 * DAY_MIN)])).measurements
     now = datetime(2026, 10, 26, 10, 5, tzinfo=UTC)
-    time = session_time(start, measurement, ClockReading(now, "ntp", 1), STOCKHOLM)
+    time = session_time(start, 2 * DAY_MIN, ClockReading(now, "ntp", 1), STOCKHOLM)
     assert time is not None
     # 48 hours after noon in summer time it is eleven in winter time.
     assert time.local == datetime(2026, 10, 26, 11, 0)  # noqa: DTZ001 - local
     assert time.is_just_now
+
+
+@pytest.mark.parametrize("wrong_min", [-43, -1, 0, 1, 43, 60 * 24 * 400])
+def test_a_start_that_is_wrong_is_corrected_by_the_minute_that_it_says_is_now(
+    home: Home, wrong_min: int
+) -> None:
+    start = ago(home, days=1) + timedelta(minutes=wrong_min)
+    tell_start(home, start)
+    raw = cgm_status.encode(DAY_MIN, 0)
+    home.journal.append(dev=SENSOR, model="cgm", characteristic="2AA9", raw=raw)
+    tell(home, DAY_MIN - 30)
+    (item,) = written_items(home)
+    assert item.t is not None
+    assert abs(home.clock.read().utc - timedelta(minutes=30) - item.t) < timedelta(minutes=2)
+    assert item.tq == ("device" if abs(wrong_min) <= 1 else "corrected")
+    assert item.dev_t == start + timedelta(minutes=DAY_MIN - 30)
+
+
+def test_a_minute_of_now_without_a_start_corrects_nothing(home: Home) -> None:
+    raw = cgm_status.encode(DAY_MIN, 0)
+    home.journal.append(dev=SENSOR, model="cgm", characteristic="2AA9", raw=raw)
+    tell(home, DAY_MIN)
+    assert written_items(home)[0].tq == "gateway"
 
 
 def test_a_replay_is_the_same_record_and_the_same_bytes_of_another_session_are_not(

@@ -71,7 +71,8 @@ def test_the_start_is_kept_before_any_record_is_asked_for() -> None:
     conversation = Conversation(SENSOR)
     assert play(conversation, Connected(ALL_SENSOR | {"2AA9"}, bonded=True)) == [ReadValue("2AAA")]
     assert play(conversation, Read("2AAA", BEGUN)) == [Keep("2AAA", BEGUN), ReadValue("2AA9")]
-    assert play(conversation, Read("2AA9", b"\x10\x00\x00\x00\x00")) == [Subscribe("2AA7")]
+    status = b"\x10\x00\x00\x00\x00"
+    assert play(conversation, Read("2AA9", status)) == [Keep("2AA9", status), Subscribe("2AA7")]
     assert subscribed(conversation) == [Subscribe("2A52"), ask(COUNT_ALL)]
 
 
@@ -187,9 +188,12 @@ def test_a_sensor_without_a_start_is_asked_for_nothing() -> None:
     [
         (
             b"\x10\x00\x01\x00\x00",
-            [NoteEvent("sensor_stopped", "the sensor says that its session has ended")],
+            [
+                Keep("2AA9", b"\x10\x00\x01\x00\x00"),
+                NoteEvent("sensor_stopped", "the sensor says that its session has ended"),
+            ],
         ),
-        (b"\x10\x00\x02\x00\x00", []),
+        (b"\x10\x00\x02\x00\x00", [Keep("2AA9", b"\x10\x00\x02\x00\x00")]),
         (b"\x10", []),
         (None, []),
     ],
