@@ -342,6 +342,7 @@ class VirtualDevice:
                 visit.is_unwelcome.set()
 
         connection.on(Connection.EVENT_PAIRING, on_pairing)
+        connection.on(Connection.EVENT_PAIRING_FAILURE, self.bonds.clear_display)
         self._visits.put_nowait(visit)
 
 

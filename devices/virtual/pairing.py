@@ -52,6 +52,10 @@ class Bonds:
         self.shown_passkey = None
         return not self.shows_passkey or (keys.ltk is not None and keys.ltk.authenticated)
 
+    def clear_display(self, _reason: object) -> None:
+        """Show nothing any more: the pairing came to nothing."""
+        self.shown_passkey = None
+
     def forget(self) -> None:
         """Forget what anybody was subscribed to."""
         self._subscriptions.clear()

@@ -62,7 +62,7 @@ class Place:
         self._addresses = random.Random(f"hemma-place-{seed}")
         self._rng = random.Random(f"hemma-clock-{seed}")
         self._passkeys = random.Random(f"hemma-passkey-{seed}")
-        self._given: set[str] = set()
+        self._given = 0
         self._devices: dict[str, tuple[VirtualDevice, AirController]] = {}
         self._attached: list[_Attached] = []
 
@@ -154,10 +154,8 @@ class Place:
 
     async def detach(self, controller: Controller) -> None:
         """Take a controller of :meth:`attach` off the air and close its transport."""
-        for attached in self._attached:
-            if attached.controller is controller:
-                await self._detach(attached)
-                return
+        for attached in [one for one in self._attached if one.controller is controller]:
+            await self._detach(attached)
 
     async def _detach(self, attached: _Attached) -> None:
         self._silence(attached)
@@ -177,9 +175,6 @@ class Place:
         return self._address(first=0x00)
 
     def _address(self, *, first: int) -> str:
-        while True:
-            rest = self._addresses.randbytes(5)
-            address = ":".join(f"{byte:02X}" for byte in (first, *rest))
-            if address not in self._given:
-                self._given.add(address)
-                return address
+        self._given += 1
+        rest = self._addresses.randbytes(3) + self._given.to_bytes(2, "big")
+        return ":".join(f"{byte:02X}" for byte in (first, *rest))

@@ -32,7 +32,6 @@ from devices.gatt.record_access import (
 )
 from devices.virtual.behaviour import Record
 from devices.virtual.design import Values, also
-from devices.virtual.link import LinkLost
 from devices.virtual.visit import CHANGED
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ class RecordServer:
             return [], Count(len(chosen))
         if not chosen:
             return [], Response(request.op, Result.NO_RECORDS_FOUND)
-        sent = await self._report(visit, chosen[: len(chosen) - faults.withholds_records])
+        sent = await self._report(visit, chosen[: max(0, len(chosen) - faults.withholds_records)])
         if self._is_aborted:
             return sent, Response(Op.ABORT, Result.SUCCESS)
         return sent, Response(request.op, Result.SUCCESS)
@@ -195,8 +194,7 @@ class RecordServer:
             sent += some
         if self.device.faults.lose_confirmation:
             self.device.switch_off("lose_confirmation")
-            await self.device.drop_link()
-            raise LinkLost
+            await visit.lose()
         return sent
 
     def _that_fit(self, records: list[Record], room_bytes: int) -> list[Record]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bumble.device import Connection
 from bumble.gatt import Characteristic
@@ -75,7 +76,9 @@ class Visit:
     def note_subscription(self) -> None:
         """Tell whoever waits that somebody subscribed, or no longer is."""
         self.changed.set()
-        self.ask(CHANGED, b"")
+        # Where nobody takes what is asked, as on a stream, the event alone has to do.
+        with suppress(asyncio.QueueFull):
+            self.ask(CHANGED, b"")
 
     def ask(self, uuid: str, raw: bytes) -> None:
         """Put what was written at a control point where the device finds it."""
@@ -125,11 +128,15 @@ class Visit:
         sending = asyncio.ensure_future(self.indicate(uuid, record.raw))
         try:
             await asyncio.sleep(0)
-            await self.device.drop_link()
+            await self.lose()
         finally:
             sending.cancel()
             await asyncio.wait({sending})
-        raise LinkLost
+
+    async def lose(self) -> NoReturn:
+        """Break the link, as out of reach; raises LinkLost."""
+        await self.device.drop_link()
+        raise LinkLost  # pragma: no cover - the end of the link ends whoever waits here, too
 
     async def notify_records(self, uuid: str, records: list[Record]) -> None:
         """Notify records, in one value where there are several, and what goes with each."""
@@ -143,8 +150,7 @@ class Visit:
     async def _lose_link_in_time(self) -> None:
         bound = self.device.faults.lose_link_after
         if bound is not None and self.records_sent >= bound:
-            await self.device.drop_link()
-            raise LinkLost
+            await self.lose()
 
     def _slot(self, uuid: str) -> Characteristic[bytes]:
         return self.device.slots[uuid]

@@ -391,6 +391,25 @@ async def test_a_meter_that_counts_more_than_it_sends() -> None:
         assert len(device.undelivered) == 1
 
 
+async def test_a_meter_that_withholds_all_it_has() -> None:
+    async with VirtualHome(window_s=5) as home:
+        device = await stored(home, "glucose_meter", 1, withholds_records=2)
+        _, host = await answers(home, device, ALL)
+        assert host.of("2A18") == []
+
+
+async def test_a_remembered_subscription_of_a_service_that_is_not_there() -> None:
+    async with VirtualHome(window_s=5) as home:
+        device = await stored(home, "cuff")
+        async with awake(device):
+            await fetched(home, device)
+        device.store(PLAIN["cuff"])
+        device.switch(remembers_subscription=True, services_incomplete=True)
+        async with awake(device), linked(home, device, pair=False):
+            await asyncio.sleep(0.1)
+            assert len(device.undelivered) == 1
+
+
 async def test_an_abort_that_comes_to_nothing() -> None:
     async with VirtualHome(window_s=5) as home:
         device = await stored(home, "glucose_meter", 60, aborts_late=True)

@@ -266,6 +266,7 @@ async def test_a_scale_gives_a_users_values_to_who_has_the_code() -> None:
             assert (await host.ask("2A9F", b"\x01\x39\x05"))[-1] == 3, "the new one's index"
             assert (await host.ask("2A9F", b"\x03"))[2] == 2, "not supported"
             assert (await host.ask("2A9F", b"\x63"))[2] == 2
+            assert (await host.ask("2A9F", b""))[1:3] == b"\x00\x02"
             assert (await host.ask("2A9F", b"\x20\x01\x01"))[2] == 2
         assert [one.context["user_index"] for one in host.measurements("2A9C")] == [1, 1]
         assert host.measurements("2A9D")[0].samples[0].value == pytest.approx(70.2)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from bumble.transport import open_transport
 from devices.virtual import __main__ as training
 from devices.virtual.designs import DESIGNS
 from devices.virtual.faults import Faults
+from devices.virtual.place import Place
 
 
 def events(text: str) -> list[dict[str, object]]:
@@ -50,12 +53,51 @@ async def test_what_cannot_be_is_said(arguments: list[str]) -> None:
         await training.run(options, asyncio.StreamReader())
 
 
+async def test_the_digits_on_a_display_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    async with Place() as place:
+        meter = await place.add("glucose_meter")
+        telling = asyncio.create_task(training.show_passkeys(place))
+        for shown in (7, None):
+            meter.bonds.shown_passkey = shown
+            await asyncio.sleep(0.15)
+        telling.cancel()
+        await asyncio.wait({telling})
+    told = events(capsys.readouterr().out)
+    assert told == [{"event": "shows", "dev": meter.dev, "passkey": "000007"}]
+
+
+def test_standard_input_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hci"
+    reading, writing = os.pipe()
+    os.close(writing)
+    with socket.socket(socket.AF_UNIX) as server, os.fdopen(reading) as ended:
+        server.bind(str(path))
+        server.listen()
+        monkeypatch.setattr("sys.stdin", ended)
+        arguments = ["run", f"--transport=unix:{path}", "--device=scale"]
+        assert training.main(arguments) == 0
+    assert [one["event"] for one in events(capsys.readouterr().out)] == ["device", "ready"]
+
+
+def test_a_bad_option_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading) as ended:
+        monkeypatch.setattr("sys.stdin", ended)
+        assert training.main(["run", "--transport=unix:/nowhere", "--device=toaster"]) == 2
+    assert "toaster" in capsys.readouterr().err
+
+
 async def test_a_run_obeys_its_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    socket = tmp_path / "hci"
-    transport = await open_transport(f"unix-server:{socket}")
+    path = tmp_path / "hci"
+    transport = await open_transport(f"unix-server:{path}")
     devices = ["cuff:window_s=0.02", "glucose_meter:window_s=0.02", "cuff:window_s=0.02"]
     options = training.parser().parse_args(
-        ["run", f"--transport=unix:{socket}", *(f"--device={one}" for one in devices)]
+        ["run", f"--transport=unix:{path}", *(f"--device={one}" for one in devices)]
     )
     lines = asyncio.StreamReader()
     for command in (
