@@ -45,7 +45,10 @@ SECURED = {
 }
 STEPS = {
     Step.WAITING: "Waiting for the radio ...",
-    Step.LOOKING: "Looking for devices, for up to three minutes. Put yours in pairing mode now.",
+    Step.LOOKING: (
+        "Looking for devices, for up to three minutes. Put yours in pairing mode now\n"
+        "(`hemma gateway pair --families` says how)."
+    ),
     Step.FORGETTING: "Forgetting the old bond; keep the device in pairing mode.",
     Step.CHECKING: "Looking whether it offers what is needed ...",
 }

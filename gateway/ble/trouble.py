@@ -108,7 +108,7 @@ WORDS: Mapping[Trouble, tuple[str, str]] = MappingProxyType(
             "The digits did not come in time; the device waits for half a minute only.",
             "Put it in pairing mode again and type the digits as soon as it shows them.",
         ),
-        Trouble.GIVEN_UP: ("The pairing was given up.", "Nothing was changed."),
+        Trouble.GIVEN_UP: ("It was given up.", "Start again with the device at hand."),
         Trouble.REFUSED: (
             "{address} refused to pair ({cause}).",
             "Put it in pairing mode; if it is paired with a telephone, remove it there first.",

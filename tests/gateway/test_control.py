@@ -226,7 +226,7 @@ def test_the_command_speaks_with_the_running_gateway(data: Path) -> None:
             result = runner.invoke(app, ["pair"], input="")
             assert result.exit_code == 1
             assert "Looking for devices" in result.stdout
-            assert "given up" in result.stderr
+            assert "was given up" in result.stderr
             result = runner.invoke(app, ["pair", "--json", "C0:FF:EE:00:00:09"], input="")
             told = [json.loads(line) for line in result.stdout.splitlines()]
             assert told[-1]["code"] == "not_heard"
