@@ -1,4 +1,4 @@
-"""``hemma devices``: one characteristic value to JSON, and the catalogue (contract.md 3)."""
+"""``hemma devices``: values to JSON, the catalogue (contract.md 3), and traces of real devices."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from devices import gatt
-from devices.errors import DecodeError
+from devices.errors import DecodeError, TraceError
 from devices.kinds import KINDS, Component
 from devices.measurement import Measurement, Sample
 
@@ -57,6 +58,47 @@ def kinds_command(as_json: Annotated[bool, _AS_JSON] = False) -> None:
             row = (kind.name, part.name, part.code, part.loinc or "–", part.unit, span, part.sv)
             table.add_row(*row)
     _quietly(lambda: Console().print(table))
+
+
+@app.command("trace")
+def trace_command(
+    files: Annotated[
+        list[Path], typer.Argument(help="recorded with btmon -w FILE, or a phone's HCI log")
+    ],
+    device: Annotated[
+        Path | None, typer.Option("--device", metavar="OUT.json", help="write a recorded device")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="which device, where there are several")
+    ] = None,
+    keep_values: Annotated[
+        bool, typer.Option("--keep-values", help="keep what was measured, instead of inventing it")
+    ] = False,
+    as_json: Annotated[bool, _AS_JSON] = False,
+) -> None:
+    """Tell what recorded traces hold; with --device make a virtual device of them.
+
+    Several files are several recordings of the same devices, oldest first.
+    A recorded device holds no address, date or serial number. The trace itself holds those, and
+    the keys of the pairing: give it to nobody you would not give the device to.
+    """
+    from devices.trace import recording, telling, text
+
+    try:
+        story = telling.tell(*(file.read_bytes() for file in files))
+        made = None
+        if device is not None:
+            chosen = telling.only_device(story, address)
+            made = recording.record(chosen, keep_values=keep_values)
+            device.write_text(recording.encode(made))
+    except (OSError, TraceError) as error:
+        _fail(error, as_json=as_json)
+    if as_json:
+        _print_lines([text.fields(story)])
+        return
+    _quietly(lambda: _say(text.lines(story)))
+    if made is not None:
+        print(f"Written: {device}, {len(made.sessions)} sessions of {made.name or made.model}.")
 
 
 def describe(uuid: str, hexadecimal: str) -> dict[str, object]:
@@ -148,6 +190,21 @@ def _component_fields(component: Component) -> dict[str, object]:
         "en": component.en,
         "fi": component.fi,
     }
+
+
+def _fail(error: OSError | TraceError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        reason = error.reason if isinstance(error, TraceError) else "unreadable"
+        detail = error.detail if isinstance(error, TraceError) else str(error)
+        _print_lines([{"error": reason, "detail": detail}])
+    else:
+        print(f"Cannot be read: {error}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _lines() -> Iterable[str]:

@@ -49,3 +49,11 @@ class ConfigRefused(DevicesError):
     Reasons: ``unsupported_version``, ``bad_encoding``, ``bad_signature``, ``bad_body``,
     ``another_gateway``, ``old_serial``.
     """
+
+
+class TraceError(DevicesError):
+    """A recording of a conversation with a device that cannot be read.
+
+    Reasons: ``truncated``, ``no_btsnoop``, ``unknown_format``, ``damaged``, ``too_long``,
+    ``no_device``, ``many_devices``, ``bad_recording``.
+    """

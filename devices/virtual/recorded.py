@@ -123,7 +123,7 @@ async def _until(visit: Visit, step: Step) -> None:
                     asked[0] != step.at
                 ):
                     pass
-        case Trigger.CONNECTED:
+        case _:
             return
 
 
