@@ -1,8 +1,9 @@
 """Bytes from chance into every decoder: ``python -m tests.bench.fuzz_codecs --inputs 10000000``.
 
 Half of the inputs are random bytes, half are values that read, with a few bytes changed, cut off or
-added. Only a value or a DecodeError may come out, each number finite or absent with a reason, and
-within a time that no value may take. What fails is printed with its bytes; the exit code is then 1.
+added; a few are records of a maker with right sums around random bytes. Only a value or a
+DecodeError may come out, each number finite or absent with a reason, and within a time that no
+value may take. What fails is printed with its bytes; the exit code is then 1.
 
 The same seed gives the same inputs.
 """
@@ -21,6 +22,7 @@ from time import perf_counter
 
 from devices import gatt
 from devices.errors import DecodeError
+from devices.gatt import nonin_oximetry, taidoc, taidoc_record
 from devices.gatt.e2e_crc import with_crc
 from devices.measurement import Measurement
 from tests.devices.gatt import test_generic_health
@@ -46,6 +48,11 @@ _ALSO = (
     ("2AAA", "E20704180D08180804E0C2"),
     ("2AAB", "A800"),
     ("2AAC", "0105"),
+    (nonin_oximetry.CHARACTERISTIC, "0A170100C8000561004A"),
+    (
+        nonin_oximetry.CHARACTERISTIC,
+        nonin_oximetry.encode_spot_check(nonin_oximetry.Frame(97, 74, 5)).hex(),
+    ),
     ("2BDD", test_generic_health.ST_SPO2.replace("8B ", "03 07000000 ")),
 )
 _TRUTHS = (bool, int, float, str, type(None))
@@ -66,12 +73,19 @@ def inputs(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     uuids = sorted(gatt.CHARACTERISTICS)
     readable = [(uuid, bytes.fromhex(digits)) for uuid, digits in (*READABLE, *COMPLETE, *_ALSO)]
     for number in range(count):
-        if number % 2:
+        if number % 16 == 0:
+            yield taidoc.CHARACTERISTIC, _record(source)
+        elif number % 2:
             # Short ones are likeliest to read; a few are longer than any attribute.
             yield source.choice(uuids), source.randbytes(int(source.expovariate(1 / 16)))
         else:
             uuid, raw = source.choice(readable)
             yield uuid, _changed(source, raw)
+
+
+def _record(source: random.Random) -> bytes:
+    model = source.choice(sorted(taidoc_record.LAYOUTS))
+    return taidoc_record.encode(model, source.randbytes(4), source.randbytes(4))
 
 
 def _changed(source: random.Random, raw: bytes) -> bytes:
