@@ -33,6 +33,10 @@ VALUES: Final[Mapping[str, float]] = {
     "weight": 71.4,
     "temperature": 36.9,
     "spo2": 97,
+    "glucose": 6.1,
+    "heart_rate": 71,
+    "body_fat": 24.0,
+    "user": 1,
 }
 
 
@@ -84,6 +88,15 @@ class Home:
             connection.execute(
                 "INSERT INTO paired (address, model, profile) VALUES (?, ?, ?)",
                 (mine.address, mine.model, mine.profile),
+            )
+
+    def consent(self, device: VirtualDevice, user_index: int, code: int) -> None:
+        """Note as whom the gateway may ask a device that keeps its users apart."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        with closing(open_storage(self.settings.database, quota_bytes=1 << 28)) as connection:
+            connection.execute(
+                "INSERT INTO consent (dev, user_index, code) VALUES (?, ?, ?)",
+                (device.dev, user_index, code),
             )
 
     def items(self, device: VirtualDevice | None = None) -> list[wire.Item]:
