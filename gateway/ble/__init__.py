@@ -1,9 +1,9 @@
 """The gateway's Bluetooth: thin code around :mod:`devices.conversation`, which is pure.
 
-Reading order: ``radio`` (which stack), ``health`` (what the radio's state is), ``link`` and ``gatt``
-(one link and its characteristics), ``connect`` (making one), ``session`` and ``steps`` (what the
-conversation commands), ``room`` (who was heard, who rests), ``listen`` (scan, choose, link, again),
-``turn`` (listening and enrolling share the adapter).
+Reading order: ``radio`` (which stack), ``health`` (what the radio's state is), ``link`` and
+``gatt`` (one link and its characteristics), ``connect`` (making one), ``session`` and ``steps``
+(what the conversation commands), ``room`` (who was heard, who rests), ``scan``, ``listen`` (scan,
+choose, link, again), ``turn`` (listening and enrolling share the adapter).
 
 On BlueZ bleak scans and links; the rest goes over one bus connection of our own, which outlives
 links (docs/decisions/0011): ``bus``, ``objects`` (what BlueZ knows), ``subscriptions`` (made before

@@ -41,6 +41,10 @@ log = structlog.get_logger(__name__)
 RADIO_RETRY_FIRST_S = 1.0
 RADIO_RETRY_MAX_S = 30.0
 JUDGE_EVERY_S = 5.0
+QUIET_FIRST_S = 10.0
+"""A scan that has heard nothing for so long is begun anew, then after twice that, and so on up to
+the time after which a radio may be called deaf. BlueZ can believe that it scans while the kernel
+does not (hbldh/bleak#2021), and a fresh scan costs next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class _Ear:
     turn: Turn
     bluez: OnBluez | None
     retry_s: float = RADIO_RETRY_FIRST_S
+    quiet_s: float = QUIET_FIRST_S
     adopted: int = -1
 
     @property
@@ -188,14 +193,30 @@ async def _scan(ear: _Ear) -> None:
     backend = ear.around.radio.scanner_backend
     scanner = BleakScanner(detection_callback=room.on_advertisement, backend=backend)
     async with scanning(scanner):
-        room.health.started(room.now_s())
+        began_s = room.now_s()
+        room.health.started(began_s)
         while not room.may_serve() and not any(stop.is_set() for stop in ear.stops):
             if room.health.judge(room.now_s()):
                 log.info("scan_restarted", radio=room.health.state(), resets=room.health.resets)
                 return
+            if _is_quiet(ear, began_s):
+                return
             room.something.clear()
             limit_s = min(JUDGE_EVERY_S, room.health.deaf_after_s)
             await _any_of((room.something, *ear.stops), room.wait_s(limit_s))
+
+
+def _is_quiet(ear: _Ear, began_s: float) -> bool:
+    """Tell whether this scan has heard nothing for so long that a fresh one is called for."""
+    heard_s, now_s = ear.room.health.last_heard_s, ear.room.now_s()
+    if heard_s is not None and heard_s >= began_s:
+        ear.quiet_s = QUIET_FIRST_S
+        return False
+    if now_s - began_s < ear.quiet_s:
+        return False
+    log.info("scan_begun_anew", quiet_s=ear.quiet_s)
+    ear.quiet_s = min(ear.room.health.deaf_after_s, ear.quiet_s * 2)
+    return True
 
 
 async def _any_of(events: Sequence[asyncio.Event], limit_s: float) -> None:

@@ -15,6 +15,7 @@ from bleak import BleakScanner
 
 from gateway.ble.gatt import LINK_ERRORS
 
+SCANNER_START_MAX_S = 15.0
 SCANNER_STOP_MAX_S = 5.0
 
 
@@ -27,7 +28,8 @@ async def scanning(scanner: BleakScanner) -> AsyncIterator[None]:
     """
     starting = asyncio.ensure_future(scanner.start())
     try:
-        await asyncio.shield(starting)
+        async with asyncio.timeout(SCANNER_START_MAX_S):
+            await asyncio.shield(starting)
         yield
     finally:
         with suppress(*LINK_ERRORS):
@@ -35,3 +37,5 @@ async def scanning(scanner: BleakScanner) -> AsyncIterator[None]:
                 await asyncio.wait({starting})
                 if starting.exception() is None:
                     await scanner.stop()
+        # Only where nobody answered it at all; done is done.
+        starting.cancel()
