@@ -230,8 +230,8 @@ class VirtualDevice:
         """Take a write; raises ``ATT_Error`` where it is refused."""
         if self.clock.write(uuid, raw):
             return
-        refused = self.faults.refuses_writes or self.visit is None
-        if refused or not self.behaviour.write(uuid, raw, self.visit):  # type: ignore[arg-type]
+        visit, is_open = self.visit, not self.faults.refuses_writes
+        if visit is None or not (is_open and self.behaviour.write(uuid, raw, visit)):
             raise ATT_Error(ATT_WRITE_NOT_PERMITTED_ERROR)
 
     def subscribed(self, connection: Connection, uuid: str, value: bytes) -> None:
