@@ -27,6 +27,7 @@ from gateway.rows import by_state, count_rows
 from gateway.running import is_held, last_notice
 from gateway.settings import NAME, Settings, config_key_of, from_environment
 from gateway.storage import explained, open_for_reading
+from gateway.user_command import device_user
 
 app = typer.Typer(no_args_is_help=True, help="The Raspberry Pi in the home.")
 
@@ -34,6 +35,7 @@ ROWS_SHOWN = 50
 
 app.command(name="pair")(pair_device)
 app.command(name="unpair")(unpair_device)
+app.command(name="user")(device_user)
 
 
 @app.command()

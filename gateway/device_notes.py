@@ -17,6 +17,7 @@ from devices import wire
 from devices.conversation import Consent
 from gateway.boots import right_moment
 from gateway.clock import ClockReading
+from gateway.consents import read_consent
 from gateway.errors import StorageFull
 from gateway.measured import best_time, true_reading
 from gateway.outbox import Outbox
@@ -91,20 +92,7 @@ class DeviceNotes:
     def consent(self, dev: str) -> Consent | None:
         """Return which user of ``dev`` the person is, with the code, None where nobody said."""
         with explained(self._outbox.path):
-            row = self._outbox.connection.execute(
-                "SELECT user_index, code FROM consent WHERE dev=?", (dev,)
-            ).fetchone()
-        return None if row is None else Consent(row["user_index"], row["code"])
-
-    def set_consent(self, dev: str, consent: Consent | None) -> None:
-        """Remember, or forget, which user of ``dev`` the person is."""
-        if consent is None:
-            self._change("DELETE FROM consent WHERE dev=?", (dev,))
-        else:
-            self._change(
-                "INSERT OR REPLACE INTO consent (dev, user_index, code) VALUES (?, ?, ?)",
-                (dev, consent.user_index, consent.code),
-            )
+            return read_consent(self._outbox.connection, dev)
 
     def _kept(self, dev: str, characteristic: str) -> tuple[int, bytes | None] | None:
         with explained(self._outbox.path):

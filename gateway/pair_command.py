@@ -25,11 +25,12 @@ from gateway.console import Json, failing, log_errors_only, show
 from gateway.control import serve, socket_path
 from gateway.desk import LINE_MAX_BYTES, AskPair, AskUnpair, line_of
 from gateway.errors import SettingsInvalid
-from gateway.paired import PairedDevice, pair, paired
+from gateway.paired import PairedDevice, pair
 from gateway.running import is_held, only_one
 from gateway.settings import Settings, from_environment
-from gateway.storage import explained, open_for_reading, open_storage
+from gateway.storage import explained, open_storage
 from gateway.terminal import JsonScreen, Screen, TextScreen, talk
+from gateway.user_command import known_device
 
 EXIT_INTERRUPTED = 130
 
@@ -83,7 +84,7 @@ def unpair_device(
     """Listen to a device no more and remove its bond; what it sent is kept."""
     with failing(as_json=json_):
         settings = from_environment(os.environ)
-        known = _known(settings, address)
+        known = known_device(settings, address)
         if not yes:
             question = f"Listen no more to {known.model}, {known.address}, and remove its bond?"
             if json_ or not typer.confirm(question):
@@ -185,15 +186,6 @@ def _run(work: object) -> int:
 def _is_running(settings: Settings) -> bool:
     with explained(settings.database):
         return is_held(settings.data)
-
-
-def _known(settings: Settings, address: str) -> PairedDevice:
-    path = settings.database
-    with explained(path), closing(open_for_reading(path)) as connection:
-        for device in paired(connection):
-            if device.address == address.upper():
-                return device
-    raise PairingFailed(Trouble.NOT_PAIRED, address=address)
 
 
 def _write_down(

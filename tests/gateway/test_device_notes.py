@@ -7,6 +7,7 @@ from pathlib import Path
 
 from devices import wire
 from devices.conversation import Consent
+from gateway.consents import write_consent
 from gateway.device_notes import DeviceNotes
 from gateway.outbox import Outbox
 from gateway.paired import PairedDevice, pair
@@ -78,9 +79,9 @@ def test_another_detail_is_another_fact(home: Home) -> None:
 def test_who_the_person_is_to_a_device_can_be_said_and_unsaid(home: Home) -> None:
     notes = notes_of(home)
     assert notes.consent(CUFF) is None
-    notes.set_consent(CUFF, Consent(2, 1234))
+    write_consent(home.outbox.connection, CUFF, Consent(2, 1234))
     assert notes.consent(CUFF) == Consent(2, 1234)
-    notes.set_consent(CUFF, None)
+    write_consent(home.outbox.connection, CUFF, None)
     assert notes.consent(CUFF) is None
 
 

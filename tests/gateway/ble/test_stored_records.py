@@ -19,9 +19,11 @@ from devices.profiles import PROFILES
 from devices.virtual.device import VirtualDevice
 from devices.virtual.faults import Faults
 from devices.virtual.home import VirtualHome
+from devices.virtual.scale import DEMO_CODE
 from gateway.ble.link import Surroundings
 from gateway.ble.radio import Radio
 from gateway.ble.session import Ended, converse
+from gateway.consents import write_consent
 from gateway.device_notes import DeviceNotes
 from tests.devices.virtual.fix_visit import PLAIN, awake, bring
 from tests.gateway.ble.fix_home import QUICK, paired_device
@@ -210,9 +212,35 @@ async def test_a_sensor_without_the_time_is_told_it(tmp_path: Path) -> None:
 
 async def test_a_cuff_of_two_says_when_it_does_not_know_whose_value_it_has(tmp_path: Path) -> None:
     async with gateway_of("two_user_cuff", tmp_path, Faults(other_user=255)) as gateway:
-        gateway.notes.set_consent(gateway.device.dev, Consent(1, 1234))
+        write_consent(gateway.home.outbox.connection, gateway.device.dev, Consent(1, 1234))
         gateway.device.store(PLAIN["two_user_cuff"])
         await gateway.link()
         (item,) = gateway.values()
         assert "user_index" not in item.ctx
         assert gateway.events() == ["unknown_user"]
+
+
+@pytest.mark.parametrize(
+    ("consent", "values", "events"),
+    [
+        (Consent(1, DEMO_CODE), 2, []),
+        (Consent(1, DEMO_CODE + 5), 0, ["consent_refused"]),
+        (None, 0, ["consent_missing"]),
+    ],
+)
+async def test_a_scale_that_wants_a_code_is_given_it(
+    tmp_path: Path, consent: Consent | None, values: int, events: list[str]
+) -> None:
+    async with gateway_of("body_composition", tmp_path, Faults(hangs_up_after_s=1.0)) as gateway:
+        write_consent(gateway.home.outbox.connection, gateway.device.dev, consent)
+        gateway.device.store(PLAIN["body_composition"])
+        await gateway.link()
+        assert len(gateway.values()) == values
+        assert gateway.events() == events
+        # What it kept back comes when it has been told.
+        write_consent(gateway.home.outbox.connection, gateway.device.dev, Consent(1, DEMO_CODE))
+        await gateway.link()
+        assert sorted(item.kind or "" for item in gateway.values()) == [
+            "body_composition",
+            "body_weight",
+        ]
