@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakDBusError, BleakError
+from bleak.exc import (
+    BleakDBusError,
+    BleakError,
+    BleakGATTProtocolError,
+    BleakGATTProtocolErrorCode,
+)
 from bleak_retry_connector import (
     BleakAbortedError,
     BleakNotFoundError,
@@ -14,13 +19,19 @@ from bleak_retry_connector import (
 from structlog.testing import capture_logs
 
 from devices.conversation import Ending
-from gateway.ble.bus import BusAway
+from gateway.ble import listen
+from gateway.ble.bus import BusAway, BusError
 from gateway.ble.connect import LinkFlaps, NoLink, why_no_link
-from gateway.ble.health import BOND_REFUSALS, RadioHealth
+from gateway.ble.gatt import att_error
+from gateway.ble.health import BOND_REFUSALS, DEAF_S, RadioHealth
+from gateway.ble.link import Surroundings
+from gateway.ble.radio import Radio
 from gateway.ble.room import REST_BOND_LOST_S, REST_FIRST_S, Room
 from gateway.ble.session import Ended
+from gateway.ble.turn import Turn
 from gateway.clock import ClockReading
 from tests.gateway.ble.fix_bluez import CUFF
+from tests.gateway.ble.fix_home import QUICK, MemoryJournal
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 REFUSED = Ended(None, 0, None, "bond_refused", is_bond_refused=True)
@@ -115,3 +126,35 @@ def test_a_device_rests_after_a_link_that_brought_nothing() -> None:
 )
 def test_each_failure_has_its_class(error: BaseException, why: NoLink) -> None:
     assert why_no_link(error) is why
+
+
+def test_a_scan_that_hears_nothing_is_begun_anew_ever_later() -> None:
+    time = Time()
+    around = Surroundings(Radio(), MemoryJournal(), time.read, UTC, QUICK)
+    ear = listen._Ear(time.room, around, Turn(), None)
+    began_s = time.now_s
+    for quiet_s in (10.0, 20.0, 40.0, 80.0, DEAF_S, DEAF_S):
+        time.now_s = began_s + quiet_s - 0.1
+        assert not listen._is_quiet(ear, began_s)
+        time.now_s = began_s + quiet_s
+        assert listen._is_quiet(ear, began_s)
+    time.room.health.heard(time.now_s)
+    assert not listen._is_quiet(ear, began_s)
+    began_s = time.now_s + 0.1
+    time.now_s = began_s + 10.0
+    assert listen._is_quiet(ear, began_s), "after something was heard soon again"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BusError("org.bluez.Error.Failed", "Operation failed with ATT error: 0x81"), 0x81),
+        (BusError("org.bluez.Error.NotPermitted", "Not paired"), 0x0F),
+        (BusError("org.bluez.Error.NotSupported", "Operation is not supported"), 0x06),
+        (BusError("org.bluez.Error.Failed", "Not connected"), None),
+        (BleakGATTProtocolError(BleakGATTProtocolErrorCode.WRITE_NOT_PERMITTED), 0x03),
+        (TimeoutError(), None),
+    ],
+)
+def test_a_refusal_is_told_by_its_att_error_code(error: BaseException, code: int | None) -> None:
+    assert att_error(error) == code
