@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from devices import wire
+from gateway.clock import text_of
 from gateway.records import Known, find_record
 
 # A device clock that differs more than this from the gateway's was reset, so that its times recur.
@@ -20,6 +21,8 @@ RECENT = timedelta(days=35)
 # same bytes and the same second to come again as another measurement, that clock would have to be
 # set back to that very second.
 TIMELY = timedelta(days=1)
+# More than a cuff or a scale keeps, with what others sent meanwhile.
+RECENT_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,10 @@ def identify(connection: sqlite3.Connection, record: Record | None, *, now: date
         is_time_trusted=_is_replay(record, known, now) or _is_trusted(record, last),
         is_seen_before=known is not None or (last is not None and last["raw"] == record.raw),
     )
-    if choice.uid != uid:
-        return Identified(None, is_possible_repeat=choice.is_possible_repeat)
-    return Identified(uid, known if known is not None and known.is_stored else None)
+    if choice.uid == uid and known is not None:
+        return Identified(uid, known if known.is_stored else None)
+    is_repeat = choice.is_possible_repeat or _is_among_recent(connection, record, now)
+    return Identified(choice.uid or None, is_possible_repeat=is_repeat)
 
 
 def remember(connection: sqlite3.Connection, record: Record) -> None:
@@ -105,6 +109,24 @@ def _is_trusted(record: Record, last: sqlite3.Row | None) -> bool:
     return wire.is_trusted_time(
         record.device_time, None if other is None else datetime.fromisoformat(other)
     )
+
+
+def _is_among_recent(connection: sqlite3.Connection, record: Record, now: datetime) -> bool:
+    """Tell whether bytes with a time in them stand in one of the last rows, whatever its uid.
+
+    Times go back where a clock was corrected; then rows have uids of their own, and a device that
+    sends several of them again would else seem to have measured them twice. Without a time the same
+    bytes may be another measurement: a temperature is often the same.
+    """
+    if record.device_time is None or record.is_numbered:
+        return False
+    # Records of one value came in the same moment, and are no repeats of each other.
+    rows = connection.execute(
+        "SELECT item FROM outbox WHERE written_t<>? ORDER BY rowid DESC LIMIT ?",
+        (text_of(now), RECENT_ROWS),
+    ).fetchall()
+    marks = (f'"dev":"{record.dev}"'.encode(), f'"raw":"{record.raw.hex()}"'.encode())
+    return any(all(mark in row["item"] for mark in marks) for row in rows)
 
 
 def _is_replay(record: Record, known: Known | None, now: datetime) -> bool:

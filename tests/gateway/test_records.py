@@ -15,7 +15,7 @@ from gateway.outbox import Outbox
 from gateway.records import RECORDS_MAX, find_record, forget_records
 from gateway.rows import Draft
 from gateway.storage import MIGRATIONS
-from tests.gateway.fix_home import CUFF, KERNEL_BOOT, Home, make_home
+from tests.gateway.fix_home import CUFF, KERNEL_BOOT, STOCKHOLM, Home, make_home, written_items
 
 DAY_S = 86_400
 
@@ -188,3 +188,19 @@ def test_file_of_version_1_is_brought_up_with_its_rows(tmp_path: Path) -> None:
     assert outbox.counts().waiting == 1
     assert outbox.connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
     outbox.close()
+
+
+def test_what_came_while_the_times_went_back_is_marked_when_it_comes_again(home: Home) -> None:
+    """A clock is set back an hour: what is measured then, several of it, and all of it once more.
+
+    A time that did not move on proves nothing, so all is kept; but nobody must count it twice.
+    """
+    now = home.clock.read().utc.astimezone(STOCKHOLM).replace(tzinfo=None, microsecond=0)
+    home.measure(150, now)
+    later = [now - timedelta(minutes=60 - minute) for minute in (2, 1, 0)]
+    for time in later * 2:
+        home.push(1)
+        home.measure(130, time)
+    flags = [item.flags for item in written_items(home)]
+    assert flags[:4] == [()] * 4
+    assert [flag for flag in flags[4:] if flag != ("possible_repeat",)] == []
