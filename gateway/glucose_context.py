@@ -59,11 +59,18 @@ def is_known_without(connection: sqlite3.Connection, record: Record) -> bool:
     return True
 
 
-def record_of(row: JournalRow, fields: Fields) -> Record:
-    """Return the record that the context in ``row`` is."""
+def record_of(row: JournalRow, fields: Fields, value: bytes) -> Record:
+    """Return the record that the context in ``row`` is; ``value`` is the 2A18 heard before it.
+
+    A context has a number and no time: when a meter's numbers begin anew, that of another value may
+    be the same to the byte. So the value it is about is part of what it is.
+    """
     number = fields.fields["sequence_number"]
     assert isinstance(number, int), "a context has the number of its value"
-    return Record(row.dev, row.characteristic, row.raw, sequence_number=number)
+    about = value[1:]  # Its flags change when somebody marks it.
+    if about[:2] != number.to_bytes(2, "little"):
+        about = b""
+    return Record(row.dev, row.characteristic, about + row.raw, sequence_number=number)
 
 
 def context_of(fields: Fields) -> Context:
@@ -82,12 +89,11 @@ def context_of(fields: Fields) -> Context:
     return context
 
 
-def join(connection: sqlite3.Connection, row: JournalRow, fields: Fields) -> bool:
+def join(connection: sqlite3.Connection, row: JournalRow, fields: Fields, record: Record) -> bool:
     """Put the context in ``row`` to its value; returns False where that has left, or never came.
 
-    True also where it is known already, however it came.
+    True also where ``record`` is known already, however it came.
     """
-    record = record_of(row, fields)
     known = find_record(connection, record.uid)
     if known is not None and known.is_stored:
         return True

@@ -28,6 +28,7 @@ from devices.gatt import (
     current_time,
     date_time,
     decode,
+    glucose,
 )
 from devices.measurement import Measurement
 from gateway import glucose_context, live
@@ -104,6 +105,8 @@ class Intake:
         self._on_event = on_event
         self._not_yet = not_yet
         self._waits = False
+        # The last glucose value of each device: a context comes right after the value it is about.
+        self._glucose: dict[str, bytes] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set (ring the bell then) and the journal is empty."""
@@ -181,6 +184,8 @@ class Intake:
                 return self._facts(row, decoded)
             if row.characteristic in live.CHARACTERISTICS:
                 return self._live(row, decoded)
+            if row.characteristic == glucose.CHARACTERISTIC:
+                self._glucose[row.dev] = row.raw
             drafts = self._measured(row, decoded)
             drafts = weighed_once(self._outbox.connection, row, drafts)
             drafts = self._not_only_marked(drafts)
@@ -196,12 +201,13 @@ class Intake:
             return (), Told(clock_ahead_ms=self._session_ahead_ms(row, fields))
         if row.characteristic != glucose_context.CHARACTERISTIC:
             return (), Told(clock_ahead_ms=clock_ahead_ms(fields, row.reading, self._zone))
-        if glucose_context.join(self._outbox.connection, row, fields):
+        record = glucose_context.record_of(row, fields, self._glucose.get(row.dev, b""))
+        if glucose_context.join(self._outbox.connection, row, fields, record):
             return (), Told()
         draft = happened(
             row,
             glucose_context.EVENT,
-            record=glucose_context.record_of(row, fields),
+            record=record,
             kind=glucose_context.KIND,
             context=glucose_context.context_of(fields),
         )

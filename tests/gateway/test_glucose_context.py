@@ -95,6 +95,20 @@ def test_the_newest_value_of_that_number_is_meant(home: Home) -> None:
     assert new.ctx["meal"] == "before_meal"
 
 
+@pytest.mark.parametrize("has_left", [True, False])
+def test_the_same_context_of_another_value_is_another(home: Home, has_left: bool) -> None:
+    """Numbers began anew, and a context has no time: number 7 is after lunch once more."""
+    context = glucose_context.encode(BEFORE_MEAL)
+    for minutes_ago in (60, 5):
+        tell(home, "2A18", value(home, minutes_ago=minutes_ago))
+        if has_left:
+            leave(home)
+        tell(home, "2A34", context)
+        tell(home, "2A34", context)
+    told = [item for item in written_items(home) if "meal" in item.ctx]
+    assert [item.type for item in told] == ["event" if has_left else "value"] * 2
+
+
 def test_a_context_of_another_number_or_device_joins_nothing(home: Home) -> None:
     tell(home, "2A18", value(home, 6))
     home.journal.append(dev="ble-c0ffee000019", model="m", characteristic="2A18", raw=value(home))
