@@ -108,7 +108,7 @@ def start_radio_side(
     )
 
 
-def _counts(on: OnBluez) -> dict[str, int]:
+def _counts(on: OnBluez, agent: Agent) -> dict[str, int]:
     subscriptions, recovery = on.subscriptions.counts, on.recovery.counts
     return {
         **{f"recovery_{step.value}": recovery[step] for step in Step if step is not Step.SCAN},
@@ -117,6 +117,7 @@ def _counts(on: OnBluez) -> dict[str, int]:
         "early_values": subscriptions.early,
         "unkept_values": subscriptions.unkept,
         "blind_links": subscriptions.blind_links,
+        "pairings_refused": agent.refused.total(),
     }
 
 
@@ -131,5 +132,5 @@ def _bluez(settings: Settings, outbox: Outbox, journal: Journal, health: RadioHe
     watch = Watch(bus)
     recovery = Recovery(watch, restart_bluetooth=settings.restart_bluetooth, reboot=settings.reboot)
     on = OnBluez(subscriptions, watch, recovery)
-    health.counts = partial(_counts, on)
+    health.counts = partial(_counts, on, agent)
     return _Bluez(bus, on, BluezBonding(bus, agent))
