@@ -96,6 +96,16 @@ def test_a_full_outbox_costs_notes_but_raises_nothing(tmp_path: Path) -> None:
     home.outbox.close()
 
 
+def test_a_full_disk_costs_a_note_but_raises_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "small.sqlite3", quota_bytes=256 * 1024)
+    notes = notes_of(home)
+    for number in range(5000):
+        notes.sequence(f"{CUFF}-{number}", "2A18", number, b"x" * 500)
+    assert notes.last_sequence(f"{CUFF}-0", "2A18") == 0
+    assert notes.last_sequence(f"{CUFF}-4999", "2A18") is None
+    home.outbox.close()
+
+
 def test_a_long_detail_is_cut_to_what_may_travel(home: Home) -> None:
     notes_of(home).event(CUFF, "consent_refused", "x" * 500)
     (item,) = written_items(home)

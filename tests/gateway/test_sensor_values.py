@@ -133,6 +133,14 @@ def test_a_start_that_is_wrong_is_corrected_by_the_minute_that_it_says_is_now(
     assert item.dev_t == start + timedelta(minutes=DAY_MIN - 30)
 
 
+def test_no_minutes_are_no_time() -> None:
+    start = cgm_session_start.encode(
+        SessionStart(datetime(2026, 10, 24, 12, 0), None, None)  # noqa: DTZ001 - local
+    )
+    now = ClockReading(datetime(2026, 10, 26, 10, tzinfo=UTC), "ntp", 1)
+    assert session_time(start, None, now, STOCKHOLM) is None
+
+
 def test_a_minute_of_now_without_a_start_corrects_nothing(home: Home) -> None:
     raw = cgm_status.encode(DAY_MIN, 0)
     home.journal.append(dev=SENSOR, model="cgm", characteristic="2AA9", raw=raw)

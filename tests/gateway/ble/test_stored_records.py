@@ -20,11 +20,13 @@ from devices.virtual.device import VirtualDevice
 from devices.virtual.faults import Faults
 from devices.virtual.home import VirtualHome
 from devices.virtual.scale import DEMO_CODE
+from gateway.ble.journal import Journal
 from gateway.ble.link import Surroundings
 from gateway.ble.radio import Radio
 from gateway.ble.session import Ended, converse
 from gateway.consents import write_consent
 from gateway.device_notes import DeviceNotes
+from gateway.errors import StorageFull
 from tests.devices.virtual.fix_visit import PLAIN, awake, bring
 from tests.gateway.ble.fix_home import QUICK, paired_device
 from tests.gateway.fix_home import STOCKHOLM, Home, make_home, written_items
@@ -44,10 +46,10 @@ class Gateway:
             outbox=self.home.outbox, clock=self.home.clock.read, uplink_bell=self.home.bell
         )
 
-    async def link(self) -> Ended:
+    async def link(self, journal: Journal | None = None) -> Ended:
         around = Surroundings(
             radio=Radio(self.virtual.scanner_backend, self.virtual.client_backend),
-            journal=self.home.journal,
+            journal=journal or self.home.journal,
             clock=self.home.clock.read,
             zone=STOCKHOLM,
             limits=QUICK,
@@ -80,6 +82,21 @@ class Gateway:
         return [item.event for item in written_items(self.home) if item.type == "event"]
 
 
+@dataclass
+class FullFrom:
+    """A journal whose disk is full from such a glucose record on."""
+
+    journal: Journal
+    records: int
+
+    def append(self, *, dev: str, model: str, characteristic: str, raw: bytes) -> None:
+        if characteristic == "2A18":
+            if self.records == 0:
+                raise StorageFull("The disk is full.", "Free some.")
+            self.records -= 1
+        self.journal.append(dev=dev, model=model, characteristic=characteristic, raw=raw)
+
+
 @asynccontextmanager
 async def gateway_of(name: str, path: Path, faults: Faults) -> AsyncIterator[Gateway]:
     async with VirtualHome(window_s=5) as virtual:
@@ -110,6 +127,20 @@ async def test_a_link_lost_amid_the_memory_is_gone_on_with(tmp_path: Path, recor
         ended = await gateway.link()
         assert ended.ending in (Ending.DEVICE_HUNG_UP, Ending.LINK_LOST)
         gateway.device.faults = Faults()
+        await gateway.link()
+        assert Counter(item.dev_seq for item in gateway.values()) == Counter(range(1, 6))
+
+
+@pytest.mark.parametrize("aborts_late", [False, True])
+async def test_a_full_disk_amid_the_memory_aborts_and_loses_nothing(
+    tmp_path: Path, aborts_late: bool
+) -> None:
+    faults = Faults(aborts_late=aborts_late)
+    async with gateway_of("glucose_meter", tmp_path, faults) as gateway:
+        gateway.store(50, 40, 30, 20, 10)
+        ended = await gateway.link(FullFrom(gateway.home.journal, 2))
+        assert ended.ending is Ending.NOT_KEPT
+        assert gateway.notes.last_sequence(gateway.device.dev, "2A18") in (None, 1, 2)
         await gateway.link()
         assert Counter(item.dev_seq for item in gateway.values()) == Counter(range(1, 6))
 
