@@ -43,7 +43,6 @@ from gateway.paired import PairedDevice
 log = structlog.get_logger(__name__)
 
 EVENTS_MAX = 256
-NEVER_LINKED = frozenset({NoLink.OUT_OF_REACH, NoLink.BOND_REFUSED, NoLink.STACK_AWAY})
 INCOMPLETE_WAITS_S = (0.3, 1.0)
 """Right after a pairing BlueZ 5.66 says "resolved" before it has told of every characteristic."""
 
@@ -74,8 +73,8 @@ async def converse(
     link = Link(paired, profile, around, conversation, asyncio.Queue(EVENTS_MAX))
     with _routed(link):
         ended = await _converse(link, device)
-    if link.is_blind and ended.values == 0 and ended.cause not in NEVER_LINKED:
-        _say_lost(link)
+        if link.is_blind and ended.values == 0 and _may_have_told(link, ended):
+            _say_lost(link)
     return ended
 
 
@@ -124,6 +123,13 @@ async def _no_link(link: Link, error: BaseException) -> Ended:
     log.info("no_link", dev=link.paired.dev, why=why, error=type(error).__name__)
     is_refused = why is NoLink.BOND_REFUSED and await _is_bonded(link)
     return Ended(None, _early(link), None, why, is_refused)
+
+
+def _may_have_told(link: Link, ended: Ended) -> bool:
+    """Tell whether the device had a link on which it could send; one that refuses it sends not."""
+    subscriptions = link.around.subscriptions
+    had_link = subscriptions is not None and subscriptions.has_come_up(link.paired)
+    return (had_link or link.client is not None) and ended.cause != NoLink.BOND_REFUSED
 
 
 def _say_lost(link: Link) -> None:

@@ -68,6 +68,7 @@ class _Flaps:
 
     count: int = 0
     since_s: float | None = None
+    has_come_up: bool = False
     too_many: asyncio.Event = field(default_factory=asyncio.Event)
 
     def changed(self, changed: Mapping[str, Any], now_s: float) -> None:
@@ -76,7 +77,7 @@ class _Flaps:
         if "Connected" not in changed:
             return
         if changed["Connected"].value:
-            self.since_s = now_s
+            self.since_s, self.has_come_up = now_s, True
         elif self.since_s is not None and now_s - self.since_s <= FLAP_MAX_S:
             self.count += 1
             if self.count >= FLAPS:
@@ -200,6 +201,10 @@ class Subscriptions:
         It is read before anything is asked for, and values may come before that.
         """
         return dev in self._unasked
+
+    def has_come_up(self, paired: PairedDevice) -> bool:
+        """Tell whether there was a link at all, however short; within routed()."""
+        return self._flaps[paired.dev].has_come_up
 
     def flaps(self, paired: PairedDevice) -> asyncio.Event:
         """Return what is set when the device refuses one link after the other; within routed()."""

@@ -184,6 +184,7 @@ async def test_links_that_are_gone_at_once_are_a_refusal(
     async with holding(tmp_path, monkeypatch) as held:
         with held.subscriptions.routed(CUFF, held.heard.append):
             flaps = held.subscriptions.flaps(CUFF)
+            assert not held.subscriptions.has_come_up(CUFF)
             for _ in range(FLAPS):
                 # A link that got as far as services is a good one, however short.
                 await linked(held.bluez, is_up=True)
@@ -195,3 +196,4 @@ async def test_links_that_are_gone_at_once_are_a_refusal(
                 await linked(held.bluez, is_up=False)
             async with asyncio.timeout(5):
                 await flaps.wait()
+            assert held.subscriptions.has_come_up(CUFF)
