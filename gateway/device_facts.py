@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+from devices.gatt import cgm
 from gateway.clock import text_of
 from gateway.live import note_live
+from gateway.measured import ClockPair
 from gateway.rows import JournalRow, Told
 
 # A clock is read within so long of a value that came before it; then the link goes on without.
@@ -33,9 +35,9 @@ def note_device(connection: sqlite3.Connection, row: JournalRow, told: Told) -> 
         note_live(connection, row.dev, row.characteristic, row.boot, told.live)
 
 
-def clock_ahead_ms(
+def clock_pair(
     connection: sqlite3.Connection, row: JournalRow, *, within_ms: int, early_ms: int
-) -> int | None:
+) -> ClockPair | None:
     """Return how far ahead the device's clock was when it was read in the link of ``row``.
 
     That is, at most ``within_ms`` before ``row``, or ``early_ms`` after it.
@@ -45,8 +47,12 @@ def clock_ahead_ms(
     ).fetchone()
     if found is None or found["clock_ahead_ms"] is None or found["clock_boot"] != row.boot:
         return None
-    is_of_link = -early_ms <= row.reading.mono_ms - found["clock_mono_ms"] <= within_ms
-    return int(found["clock_ahead_ms"]) if is_of_link else None
+    age_ms = row.reading.mono_ms - found["clock_mono_ms"]
+    if not -early_ms <= age_ms <= within_ms:
+        return None
+    # A sensor's minutes count from a start that stands: nobody sets that right.
+    may_be_set = row.characteristic != cgm.CHARACTERISTIC
+    return ClockPair(int(found["clock_ahead_ms"]), age_ms, may_be_set)
 
 
 def session_start(

@@ -33,8 +33,7 @@ from devices.gatt import (
 from devices.measurement import Measurement
 from gateway import glucose_context, live
 from gateway.boots import right_moment
-from gateway.device_facts import clock_ahead_ms as paired_clock_ms
-from gateway.device_facts import session_start
+from gateway.device_facts import clock_pair, session_start
 from gateway.drafts import battery_of, happened, measured, undecodable, with_context
 from gateway.errors import StorageFull
 from gateway.measured import best_time, clock_ahead_ms, session_ahead_ms, session_time, true_reading
@@ -237,13 +236,13 @@ class Intake:
         return (with_context(draft, live.left_out(before)),), Told(live=after)
 
     def _measured(self, row: JournalRow, reading: Reading) -> tuple[Draft, ...]:
-        ahead_ms = paired_clock_ms(
+        pair = clock_pair(
             self._outbox.connection, row, within_ms=PAIR_MAX_MS, early_ms=EARLY_MAX_MS
         )
         drafts = []
         for index, measurement in enumerate(reading.measurements):
             timed, start = self._in_session(row, measurement)
-            best = best_time(timed.device_time, row.reading, self._zone, ahead_ms)
+            best = best_time(timed.device_time, row.reading, self._zone, pair)
             drafts.append(measured(row, timed, index, best, session_start=start))
         return tuple(drafts)
 

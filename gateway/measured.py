@@ -18,34 +18,66 @@ AHEAD_OF_UNSET_MAX = timedelta(days=60)
 # Devices keep values for weeks while no gateway listens. An older time is rather a lost clock, and
 # a red value must not count as old because of that.
 BEHIND_MAX = timedelta(days=35)
+# A device's clock counts whole seconds, and is set to whole seconds.
+CLOCK_STEP = timedelta(seconds=2)
 HALF_MINUTE_MS = 30_000
 # A sensor counts whole minutes; nearer than one and a half its session's start is called right.
 SESSION_RIGHT_MS = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPair:
+    """Both clocks read at once: the device's was ``ahead_ms`` ahead, ``age_ms`` before a value.
+
+    ``may_be_set`` where the gateway sets such a clock as soon as it has read it.
+    """
+
+    ahead_ms: int
+    age_ms: int
+    may_be_set: bool
 
 
 def best_time(
     device_time: datetime | None,
     reading: ClockReading,
     zone: tzinfo,
-    ahead_ms: int | None = None,
+    pair: ClockPair | None = None,
 ) -> tuple[datetime, wire.TimeQuality]:
     """Return the best estimate of when it was measured, in UTC, and how it is known.
 
     ``device_time`` is local to ``zone`` and believed only where it is near the gateway's clock;
     of the two meanings of an hour repeated in autumn the one nearer to that clock is taken.
-    ``ahead_ms`` is how far ahead the device's clock was when both clocks were read in this link: by
-    that it is corrected, whatever it says.
+    By ``pair``, read in this link or just before it, the device's time is corrected, whatever it
+    says; but not where it lies after the moment at which the clock was set right.
     """
-    if device_time is not None and ahead_ms is not None:
-        claim = _claim(device_time - timedelta(milliseconds=ahead_ms), reading, zone)
-        if -BEHIND_MAX <= claim - reading.utc <= AHEAD_MAX:
-            return claim, "estimated" if reading.quality == "none" else "corrected"
-    if device_time is not None and device_time.year >= wire.DEVICE_YEAR_MIN:
-        claim = _claim(device_time, reading, zone)
+    if device_time is None:
+        return _of_gateway(reading)
+    claim = _claim(device_time, reading, zone)
+    if pair is not None and not _is_of_set_clock(claim, pair, reading):
+        corrected = _claim(device_time, reading, zone, pair.ahead_ms)
+        if corrected is not None and -BEHIND_MAX <= corrected - reading.utc <= AHEAD_MAX:
+            return corrected, "estimated" if reading.quality == "none" else "corrected"
+    if claim is not None and device_time.year >= wire.DEVICE_YEAR_MIN:
         ahead_max = AHEAD_OF_UNSET_MAX if reading.quality == "none" else AHEAD_MAX
         if -BEHIND_MAX <= claim - reading.utc <= ahead_max:
             return claim, "device"
+    return _of_gateway(reading)
+
+
+def _of_gateway(reading: ClockReading) -> tuple[datetime, wire.TimeQuality]:
     return reading.utc, "gateway" if reading.quality == "ntp" else "estimated"
+
+
+def _is_of_set_clock(claim: datetime | None, pair: ClockPair, reading: ClockReading) -> bool:
+    """Tell whether a time was stamped after the clock was set: since then, and not after now.
+
+    A clock that was ahead may have stamped the same, just so long ago; that is far less likely than
+    a second reading within the two minutes that a pair of clocks counts.
+    """
+    if claim is None or not pair.may_be_set or reading.quality == "none":
+        return False
+    since = timedelta(milliseconds=pair.age_ms) + CLOCK_STEP
+    return -since <= claim - reading.utc <= CLOCK_STEP
 
 
 def clock_ahead_ms(fields: Fields, reading: ClockReading, zone: tzinfo) -> int | None:
@@ -137,6 +169,13 @@ def _then(mono_ms: int, right: ClockReading) -> datetime:
     return right.utc - timedelta(milliseconds=right.mono_ms - mono_ms)
 
 
-def _claim(device_time: datetime, reading: ClockReading, zone: tzinfo) -> datetime:
-    claims = [device_time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+def _claim(
+    device_time: datetime, reading: ClockReading, zone: tzinfo, ahead_ms: int = 0
+) -> datetime | None:
+    """Return what a local time means, less ``ahead_ms``; None where no calendar has it."""
+    try:
+        local = device_time - timedelta(milliseconds=ahead_ms)
+        claims = [local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    except OverflowError:
+        return None
     return min(claims, key=lambda moment: abs(moment - reading.utc))

@@ -14,7 +14,7 @@ from devices.gatt import blood_pressure, date_time
 from devices.measurement import Absent
 from gateway.clock import ClockReading
 from gateway.health import Health
-from gateway.measured import best_time
+from gateway.measured import ClockPair, best_time
 from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, cuff_value, make_home, until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -152,7 +152,38 @@ def test_wrong_device_clock_is_corrected_by_the_pair_read_in_the_same_link(home:
 def test_a_pair_that_leads_nowhere_near_now_is_not_used() -> None:
     """A device that gave its time once and its value with another clock."""
     reading = ClockReading(NOON, "ntp", 1)
-    assert best_time(local(2020, 1, 1), reading, STOCKHOLM, 0) == (NOON, "gateway")
+    pair = ClockPair(0, 1, may_be_set=True)
+    assert best_time(local(2020, 1, 1), reading, STOCKHOLM, pair) == (NOON, "gateway")
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(minutes=-5), timedelta(days=3)])
+def test_what_is_measured_after_the_clock_was_set_has_its_time(
+    home: Home, ahead: timedelta
+) -> None:
+    """Two readings a minute apart: the second is stamped by the clock that the first link set."""
+    now = home.clock.read().utc.astimezone(STOCKHOLM).replace(tzinfo=None, microsecond=0)
+    raw = date_time.encode(now + ahead)
+    home.journal.append(dev=CUFF, model="m", characteristic="2A08", raw=raw)
+    home.measure(150, now + ahead - timedelta(seconds=20))
+    home.push(60)
+    home.measure(151, now + timedelta(seconds=50))
+    first, second = items(home)
+    assert first.t is not None
+    assert first.gw_t is not None
+    assert abs(first.gw_t - first.t - timedelta(seconds=20)) < timedelta(seconds=3)
+    assert (first.tq, second.tq) == ("corrected", "device")
+    assert second.t is not None
+    assert second.gw_t is not None
+    assert abs(second.gw_t - second.t - timedelta(seconds=10)) < timedelta(seconds=3)
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_times_that_no_calendar_has_cost_no_value(home: Home, year: int) -> None:
+    raw = date_time.encode(local(9999 if year == 1 else 1, 12, 31, 23, 59))
+    home.journal.append(dev=CUFF, model="m", characteristic="2A08", raw=raw)
+    home.measure(150, local(year, 1, 1))
+    (item,) = items(home)
+    assert (item.t, item.tq) == (item.gw_t, "gateway")
 
 
 async def test_a_full_outbox_is_tried_again_by_itself(
