@@ -14,7 +14,9 @@ The order is the contract with the devices (some answer any other with an error)
 
 The link ends when the device hangs up, after the profile's quiet time, or at its longest. Values
 are kept whenever they come, also before the subscription is answered and also on a link that then
-fails; the same value twice in a link is two events here and one record in the gateway. Where the
+fails; the same value twice in a link is two events here and one record in the gateway. Values that
+come every second (2A5F, 2A37) are counted here like any other; which of them travel is the
+gateway's decision (docs/decisions/0014), and the profile's longest link bounds a session. Where the
 link must end while records are under way, they are aborted first.
 
 Use: ``commands = conversation.handle(event, now)``; carry the commands out in order and hand each

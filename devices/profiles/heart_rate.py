@@ -1,7 +1,9 @@
 """Any heart rate sensor that follows the Bluetooth SIG's Heart Rate Profile.
 
 Source: Heart Rate Service 1.0 (2A37 notifies, about once a second; bit 2 and 1 of the flags say
-whether there is skin contact; no time stamp). Tried on hardware: none yet.
+whether there is skin contact; no time stamp). Tried on hardware: none yet. Of its values the
+gateway sends one each 15 seconds and every change; RR intervals in between are counted, not kept
+(docs/decisions/0014).
 """
 
 from __future__ import annotations
