@@ -26,6 +26,7 @@ WITHIN = timedelta(minutes=2)
 # Half the step of a weight in kilograms: two characteristics may round it to different sides.
 SAME_KG = 0.0025
 _ROWS_MAX = 60
+USER = "user_index"
 _KIND = KINDS["body_weight"]
 _CODE = _KIND.named("weight").code
 
@@ -70,6 +71,10 @@ def _is_same(other: bytes, item: wire.Item) -> bool:
         return False
     now_kg, before_kg = _kilograms(item), _kilograms(before)
     if before.dev != item.dev or before.char == item.char or now_kg is None or before_kg is None:
+        return False
+    users = {one.ctx[USER] for one in (before, item) if USER in one.ctx}
+    if len(users) > 1:
+        # Two people may weigh the same.
         return False
     return abs(now_kg - before_kg) < SAME_KG and _is_near(before.dev_t, item.dev_t)
 

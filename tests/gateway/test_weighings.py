@@ -71,6 +71,22 @@ def test_the_composition_keeps_the_bytes_of_its_weight(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "is_same"), [(1, 1, True), (1, 2, False), (None, 2, True), (1, None, True)]
+)
+def test_two_people_may_weigh_the_same(
+    home: Home, first: int | None, second: int | None, is_same: bool
+) -> None:
+    for characteristic, raw in (
+        ("2A9D", weight.encode(Weight(79.6, user=first))),
+        ("2A9C", body_composition.encode(BodyComposition(25.3, user=second, weight=79.6))),
+    ):
+        home.journal.append(dev=SCALE, model="m", characteristic=characteristic, raw=raw)
+    home.intake.take_all()
+    kept = [] if is_same else [WEIGHT_OF_COMPOSITION]
+    assert said(home) == [WEIGHT, COMPOSITION, *kept]
+
+
+@pytest.mark.parametrize(
     ("kg", "dev", "minutes"),
     [(79.7, SCALE, 0), (79.6, OTHER, 0), (79.6, SCALE, 10)],
 )
