@@ -120,7 +120,7 @@ async def _served(
     except LINK_ERRORS as error:
         log.warning("pairing_broke", error=str(error))
         return _failed(Trouble.OUT_OF_REACH, address="The device", cause=type(error).__name__)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return _failed(Trouble.NOT_UNDERSTOOD, cause=str(error))
 
 

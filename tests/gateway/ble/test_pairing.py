@@ -298,7 +298,12 @@ async def test_a_gateway_that_serves_a_device_is_waited_for_but_not_for_ever(
         assert told.code == "busy"
 
 
-@pytest.mark.parametrize("line", [b"hello\n", b'{"ask":"reboot"}\n', b"x" * 9000 + b"\n", b"\n"])
+NESTED = b'{"ask":"pair","more":' + b"[" * 4000 + b"]" * 4000 + b"}\n"
+
+
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b'{"ask":"reboot"}\n', b"x" * 9000 + b"\n", b"\n", NESTED]
+)
 async def test_what_is_no_question_is_said_so(tmp_path: Path, line: bytes) -> None:
     async with enrolling(tmp_path) as here, desk(here.pairing) as at:
         at.send(line)
