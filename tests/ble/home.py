@@ -56,6 +56,11 @@ class Home:
         """What the gateway is told at its start."""
         return Settings(name="gw-1", data=self.data, mqtt_port=NO_BROKER_PORT)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the gateway was started and has not ended."""
+        return self._running is not None and not self._running.done()
+
     async def start(self, *, listening: bool = True) -> None:
         """Start the gateway; returns when it listens, or at once where it cannot yet."""
         assert self._running is None, "it runs already"
@@ -103,6 +108,11 @@ class Home:
         """Read what is in the outbox, oldest first, of one device or of all."""
         items = [wire.decode_item(row[0]) for row in self._rows("SELECT item FROM outbox")]
         return [item for item in items if device is None or item.dev == device.dev]
+
+    def states(self, device: VirtualDevice) -> list[str]:
+        """How far each of the device's rows has come."""
+        rows = self._rows("SELECT item, state FROM outbox")
+        return [state for item, state in rows if wire.decode_item(item).dev == device.dev]
 
     def readings(self, device: VirtualDevice) -> list[wire.Item]:
         """Read the values of what the device measures: not its battery, not events."""
