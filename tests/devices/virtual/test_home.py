@@ -279,10 +279,11 @@ async def test_fifty_sessions_leave_neither_tasks_nor_memory_behind() -> None:
             gc.collect()
             return len(gc.get_objects())
 
-        warm = await sessions(5)
-        grown = await sessions(50) - warm
+        # Bumble's and the loop's own tables fill up at first; a leak would go on growing.
+        warm = await sessions(25)
+        grown = await sessions(25) - warm
         links = sum(isinstance(one, Connection) for one in gc.get_objects())
         assert len(asyncio.all_tasks()) == before
         assert links <= 4, "links that are over are forgotten"
-        assert grown < 50, f"{grown} more objects after 50 sessions"
+        assert grown < 25, f"{grown} more objects after 25 sessions"
     assert len(asyncio.all_tasks()) == before
