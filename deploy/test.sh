@@ -18,6 +18,7 @@ wanted_packages() {
     have chromium || have chromium-browser || printf 'chromium '
     have qemu-system-x86_64 || printf 'qemu-system-x86 '
     have depmod || printf 'kmod '
+    have dbus-daemon || printf 'dbus-daemon '
     have mmdebstrap || printf 'mmdebstrap '
     if [ "$debian_major" = 13 ]; then
         has_timescale || printf 'postgresql-17-timescaledb '

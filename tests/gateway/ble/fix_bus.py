@@ -13,8 +13,9 @@ import pytest
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from tests.fix_missing import missing
+
 DAEMON = shutil.which("dbus-daemon")
-needs_dbus = pytest.mark.skipif(DAEMON is None, reason="no dbus-daemon here: the bus is not tried")
 CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -65,6 +66,8 @@ class Daemon:
 @asynccontextmanager
 async def message_bus(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Daemon]:
     """A running daemon that the environment names as the system bus."""
+    if DAEMON is None:
+        missing("There is no dbus-daemon.")
     daemon = Daemon(folder)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", daemon.address)
     monkeypatch.delenv("BLEAK_DBUS_AUTH_UID", raising=False)

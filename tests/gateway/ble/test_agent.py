@@ -13,10 +13,8 @@ from structlog.testing import capture_logs
 
 from gateway.ble.agent import AGENT_PATH, Agent, How, Refusal, address_of
 from gateway.ble.bus import SystemBus
-from tests.gateway.ble.fix_bus import Daemon, StandIn, message_bus, needs_dbus, stand_in
+from tests.gateway.ble.fix_bus import Daemon, StandIn, message_bus, stand_in
 from tests.gateway.ble.fix_home import until
-
-pytestmark = needs_dbus
 
 CUFF = "/org/bluez/hci0/dev_C0_FF_EE_00_00_01"
 STRANGER = "/org/bluez/hci0/dev_BA_DB_AD_00_00_02"

@@ -18,9 +18,8 @@ from gateway.ble.bluez_bonding import BluezBonding
 from gateway.ble.bonding import BondingLimits
 from gateway.ble.bus import SystemBus
 from gateway.ble.trouble import PairingFailed, Trouble
-from tests.gateway.ble.fix_bus import StandIn, message_bus, needs_dbus, stand_in
+from tests.gateway.ble.fix_bus import StandIn, message_bus, stand_in
 
-pytestmark = needs_dbus
 ADAPTER = "/org/bluez/hci0"
 ADDRESS = "C0:FF:EE:00:00:01"
 PATH = f"{ADAPTER}/dev_C0_FF_EE_00_00_01"

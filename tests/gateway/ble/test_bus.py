@@ -11,10 +11,9 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, method
 
 from gateway.ble.bus import NO_REPLY, BusAway, BusError, SystemBus
-from tests.gateway.ble.fix_bus import Daemon, close, message_bus, needs_dbus, stand_in
+from tests.gateway.ble.fix_bus import Daemon, close, message_bus, stand_in
 from tests.gateway.ble.fix_home import until
 
-pytestmark = needs_dbus
 ADAPTER = {"org.bluez.Adapter1": {"Address": Variant("s", "00:11:22:33:44:55")}}
 
 

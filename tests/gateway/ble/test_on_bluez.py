@@ -18,10 +18,9 @@ from gateway.ble.turn import Turn
 from gateway.ble.watch import Watch
 from gateway.clock import SystemClock
 from tests.gateway.ble.fix_bluez import ADAPTER_PATH, adapter, quick_bus, running
-from tests.gateway.ble.fix_bus import StandIn, message_bus, needs_dbus, stand_in
+from tests.gateway.ble.fix_bus import StandIn, message_bus, stand_in
 from tests.gateway.ble.fix_home import QUICK, MemoryJournal, until
 
-pytestmark = needs_dbus
 AT_ONCE = Patience(
     deaf=((Step.POWER, 0.0),), refuses=((Step.POWER, 0.0),), absent=((Step.BLUETOOTHD, 0.0),)
 )

@@ -14,7 +14,7 @@ from gateway.ble.kernel import is_too_old, kernel_release
 from gateway.ble.recovery import Ladder, Patience, Recovery, Step, Trouble
 from gateway.ble.watch import Watch
 from tests.gateway.ble.fix_bluez import ADAPTER_PATH, adapter, quick_bus, running
-from tests.gateway.ble.fix_bus import StandIn, message_bus, needs_dbus, stand_in
+from tests.gateway.ble.fix_bus import StandIn, message_bus, stand_in
 from tests.gateway.ble.fix_home import until
 
 PATIENCE = Patience()
@@ -86,7 +86,6 @@ def power_sets(bluez: StandIn) -> list[bool]:
     return [body[2].value for _, member, body in bluez.calls if member == "Set"]
 
 
-@needs_dbus
 async def test_the_adapter_and_bluez_are_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +103,6 @@ async def test_the_adapter_and_bluez_are_followed(
         assert watch.counts["bluetoothd_restarts"] == 1
 
 
-@needs_dbus
 async def test_an_adapter_that_was_switched_off_is_switched_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +112,6 @@ async def test_an_adapter_that_was_switched_off_is_switched_on(
         assert watch.counts["adapter_lost"] == 1
 
 
-@needs_dbus
 async def test_the_steps_are_taken_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +128,6 @@ async def test_the_steps_are_taken_and_counted(
         assert "recovery_needs_a_person" in [entry["event"] for entry in logs], "no command for it"
 
 
-@needs_dbus
 async def test_a_step_that_fails_is_said_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,10 +28,8 @@ from tests.gateway.ble.fix_bluez import (
     running,
     value,
 )
-from tests.gateway.ble.fix_bus import StandIn, message_bus, needs_dbus, stand_in
+from tests.gateway.ble.fix_bus import StandIn, message_bus, stand_in
 from tests.gateway.ble.fix_home import Kept, MemoryJournal, until
-
-pytestmark = needs_dbus
 
 
 @dataclass
