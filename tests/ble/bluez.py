@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from dbus_fast import BusType, Message, MessageType
@@ -30,9 +31,10 @@ class Bluez:
         await self._bus.connect()
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect; one that has broken is fine."""
         self._bus.disconnect()
-        await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        with suppress(EOFError, OSError):
+            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     async def call(self, path: str, interface: str, member: str, *body: str) -> list[Any]:
         """Call a method whose arguments are object paths or none; raises Refused."""

@@ -32,6 +32,7 @@ PLACE_SEED: Final = 1
 Note = Callable[[str, str], None]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a guest, give it the session's loop, and keep each guest on one worker."""
     for item in items:
@@ -126,10 +127,15 @@ async def bluez(guest: Guest, guest_environment: None, noted: None) -> AsyncIter
     await observer.open()
     await until(observer.is_powered, "the adapter is on")
     yield observer
-    for path, interfaces in (await observer.objects()).items():
-        if "org.bluez.Device1" in interfaces:
-            await observer.remove(path.rsplit("dev_", 1)[1].replace("_", ":"))
     await observer.close()
+    # By a connection of its own: a test may have broken the first one.
+    await guest.command("bus start")
+    cleaner = Bluez()
+    await cleaner.open()
+    for path, interfaces in (await cleaner.objects()).items():
+        if "org.bluez.Device1" in interfaces:
+            await cleaner.remove(path.rsplit("dev_", 1)[1].replace("_", ":"))
+    await cleaner.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

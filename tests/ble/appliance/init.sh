@@ -88,7 +88,11 @@ bus() {
         # 5555 in the kernel's own way of writing it, listening (0A).
         until grep -q ':15B3 [0-9A-F:]* 0A' /proc/net/tcp /proc/net/tcp6; do usleep 20000; done
         ;;
-    stop) killall socat && ! is_up bus ;;
+    stop)
+        # The one that listens and, for each connection, one more.
+        killall -q socat
+        end bus TERM
+        ;;
     esac
 }
 
