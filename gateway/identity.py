@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from devices import wire
-from gateway.clock import text_of
+from gateway.clock import moment_of, text_of
 from gateway.records import Known, find_record
 
 # A device clock that differs more than this from the gateway's was reset, so that its times recur.
@@ -21,8 +21,14 @@ RECENT = timedelta(days=35)
 # same bytes and the same second to come again as another measurement, that clock would have to be
 # set back to that very second.
 TIMELY = timedelta(days=1)
-# More than a cuff or a scale keeps, with what others sent meanwhile.
-RECENT_ROWS = 200
+# More records than a cuff or a scale keeps.
+REMEMBERED_RECORDS = 200
+# Bytes without a time say nothing of when: the same temperature is measured most weeks, and a mark
+# on each would soon be read by nobody. So they look like a repeat only where they came a short time
+# ago (at the next day's link, whenever in that day it is), or where they come in a row that is
+# faster than anybody measures.
+REPLAYED_WITHIN = timedelta(hours=36)
+FASTER_THAN_MEASURED = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +93,35 @@ def identify(connection: sqlite3.Connection, record: Record | None, *, now: date
     )
     if choice.uid == uid and known is not None:
         return Identified(uid, known if known.is_stored else None)
-    is_repeat = choice.is_possible_repeat or _is_among_recent(connection, record, now)
+    is_repeat = choice.is_possible_repeat or _is_remembered(connection, record, now)
     return Identified(choice.uid or None, is_possible_repeat=is_repeat)
 
 
-def remember(connection: sqlite3.Connection, record: Record) -> None:
-    """Note ``record`` as its device's newest; call it in the transaction that writes the row."""
+def remember(connection: sqlite3.Connection, record: Record, *, now: datetime) -> None:
+    """Note ``record``, which came at ``now``, as its device's newest.
+
+    Call it in the transaction that writes the row, after all rows of one value: records of one
+    value are no repeats of each other.
+    """
     device_time = None if record.device_time is None else record.device_time.isoformat()
     connection.execute(
         "INSERT INTO last_record (dev, char, raw, dev_t) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (dev, char) DO UPDATE"
         " SET other_dev_t=dev_t, raw=excluded.raw, dev_t=excluded.dev_t WHERE raw<>excluded.raw",
         (record.dev, record.characteristic, record.raw, device_time),
+    )
+    if record.is_numbered:
+        return
+    of_device = (record.dev, record.characteristic)
+    # A record that comes again is the newest again: REPLACE gives it a new id, the highest.
+    connection.execute(
+        "INSERT OR REPLACE INTO remembered (dev, char, uid, came_t) VALUES (?, ?, ?, ?)",
+        (*of_device, record.uid, text_of(now)),
+    )
+    connection.execute(
+        "DELETE FROM remembered WHERE id IN (SELECT id FROM remembered WHERE dev=? AND char=?"
+        " ORDER BY id DESC LIMIT -1 OFFSET ?)",
+        (*of_device, REMEMBERED_RECORDS),
     )
 
 
@@ -111,22 +134,27 @@ def _is_trusted(record: Record, last: sqlite3.Row | None) -> bool:
     )
 
 
-def _is_among_recent(connection: sqlite3.Connection, record: Record, now: datetime) -> bool:
-    """Tell whether bytes with a time in them stand in one of the last rows, whatever its uid.
+def _is_remembered(connection: sqlite3.Connection, record: Record, now: datetime) -> bool:
+    """Tell whether ``record`` looks like one of those that its device sent lately.
 
-    Times go back where a clock was corrected; then rows have uids of their own, and a device that
-    sends several of them again would else seem to have measured them twice. Without a time the same
-    bytes may be another measurement: a temperature is often the same.
+    A device that sends its memory again would else seem to have measured it twice: one without a
+    clock, and one whose times went back because its clock was corrected.
     """
-    if record.device_time is None or record.is_numbered:
+    if record.is_numbered:
         return False
-    # Records of one value came in the same moment, and are no repeats of each other.
-    rows = connection.execute(
-        "SELECT item FROM outbox WHERE written_t<>? ORDER BY rowid DESC LIMIT ?",
-        (text_of(now), RECENT_ROWS),
-    ).fetchall()
-    marks = (f'"dev":"{record.dev}"'.encode(), f'"raw":"{record.raw.hex()}"'.encode())
-    return any(all(mark in row["item"] for mark in marks) for row in rows)
+    found = connection.execute(
+        "SELECT came_t, (SELECT came_t FROM remembered WHERE dev=:dev AND char=:char"
+        " ORDER BY id DESC LIMIT 1) AS last_t"
+        " FROM remembered WHERE dev=:dev AND char=:char AND uid=:uid",
+        {"dev": record.dev, "char": record.characteristic, "uid": record.uid},
+    ).fetchone()
+    if found is None:
+        return False
+    return (
+        record.device_time is not None
+        or abs(now - moment_of(found["came_t"])) < REPLAYED_WITHIN
+        or abs(now - moment_of(found["last_t"])) < FASTER_THAN_MEASURED
+    )
 
 
 def _is_replay(record: Record, known: Known | None, now: datetime) -> bool:

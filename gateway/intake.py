@@ -233,6 +233,8 @@ class Intake:
         if why is None:
             return (), Told(live=after)
         (draft,) = self._measured(row, reading)
+        # Like a battery's level a state: the same heart rate a second later is no repeated record.
+        draft = replace(draft, record=None)
         return (with_context(draft, live.left_out(before)),), Told(live=after)
 
     def _measured(self, row: JournalRow, reading: Reading) -> tuple[Draft, ...]:

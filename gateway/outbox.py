@@ -128,7 +128,8 @@ class Outbox:
                 # Only then: records of one value are no repeats of each other.
                 for draft, written in zip(drafts, rows, strict=True):
                     if draft.record is not None and not written.is_duplicate:
-                        remember(self.connection, draft.record)
+                        now = draft.item.gw_t or row.reading.utc
+                        remember(self.connection, draft.record, now=now)
                 note_device(self.connection, row, told)
                 self.connection.execute("DELETE FROM journal WHERE id=?", (row.number,))
             return rows

@@ -172,6 +172,18 @@ MIGRATIONS = (
         PRIMARY KEY (dev, char)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- The last records of a device that numbers none, newest with the highest id: by them we see
+    -- that it sends its memory again.
+    CREATE TABLE remembered (
+        id     INTEGER PRIMARY KEY,
+        dev    TEXT NOT NULL,
+        char   TEXT NOT NULL,
+        uid    TEXT NOT NULL,                   -- the record's own, whatever its row's uid is
+        came_t TEXT NOT NULL,
+        UNIQUE (dev, char, uid)
+    ) STRICT;
+    """,
 )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,8 @@ from devices.gatt.plx import SpotCheck
 from devices.gatt.temperature import Temperature
 from devices.gatt.weight import Weight
 from devices.measurement import Absent
-from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, written_items
+from gateway.identity import REMEMBERED_RECORDS
+from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, make_home, written_items
 
 Make = Callable[[datetime | None, int], bytes]
 """The bytes of a value of that time; the number tells two values of one second apart."""
@@ -99,6 +102,78 @@ def test_without_a_time_an_equal_value_is_kept_and_marked(home: Home, kind: str)
     assert "possible_repeat" not in first.flags
     assert "possible_repeat" in second.flags
     assert first.uid != second.uid
+
+
+UNTIMED = sorted(set(TIMED) - {"glucose"})
+
+
+@pytest.mark.parametrize("kind", UNTIMED)
+def test_without_a_time_each_value_of_a_replayed_memory_is_kept_and_marked(
+    home: Home, kind: str
+) -> None:
+    characteristic, make = TIMED[kind]
+    memory = [make(None, n) for n in range(3)]
+    for raw in memory:
+        tell(home, characteristic, raw)
+        home.clock.push(600)
+    # At the next link, where the last value is new.
+    home.clock.push(3600)
+    tell(home, characteristic, *memory, make(None, 9))
+    flags = [item.flags for item in written_items(home)]
+    assert [("possible_repeat" in one) for one in flags] == [False] * 3 + [True] * 3 + [False]
+
+
+def test_a_memory_is_remembered_when_the_gateway_starts_anew(tmp_path: Path) -> None:
+    characteristic, make = TIMED["blood_pressure"]
+    memory = [make(None, n) for n in range(3)]
+    before = make_home(tmp_path / "outbox.sqlite3")
+    tell(before, characteristic, *memory)
+    before.outbox.close()
+    after = make_home(tmp_path / "outbox.sqlite3", kernel_boot=str(uuid.UUID(int=2)))
+    tell(after, characteristic, *memory)
+    flags = [item.flags for item in written_items(after)]
+    assert [("possible_repeat" in one) for one in flags] == [False] * 3 + [True] * 3
+    after.outbox.close()
+
+
+def test_an_equal_temperature_days_later_is_another_but_not_in_a_quick_row(home: Home) -> None:
+    characteristic, make = TIMED["body_temperature"]
+    for n in (0, 1, 2):
+        tell(home, characteristic, make(None, n))
+    home.clock.push(timedelta(hours=36).total_seconds())
+    tell(home, characteristic, make(None, 0))
+    assert "possible_repeat" not in written_items(home)[-1].flags
+    # Nobody measures again within a second: this is the memory after all.
+    home.clock.push(1)
+    tell(home, characteristic, make(None, 1))
+    assert "possible_repeat" in written_items(home)[-1].flags
+    home.clock.push(timedelta(hours=36).total_seconds())
+    tell(home, characteristic, make(None, 2))
+    assert "possible_repeat" not in written_items(home)[-1].flags
+
+
+def test_what_is_remembered_of_a_device_is_bounded(home: Home) -> None:
+    _, make = TIMED["blood_pressure"]
+    for n in range(REMEMBERED_RECORDS + 1):
+        tell(home, "2A35", make(None, n - 100))
+    tell(home, "2A35", make(None, -100))
+    connection = home.outbox.connection
+    (count,) = connection.execute("SELECT count(*) FROM remembered").fetchone()
+    assert count == REMEMBERED_RECORDS
+    # The oldest is forgotten, so it looks new; the one after it would not.
+    assert "possible_repeat" not in written_items(home)[-1].flags
+    tell(home, "2A35", make(None, -98))
+    assert "possible_repeat" in written_items(home)[-1].flags
+
+
+@pytest.mark.parametrize(("characteristic", "raw"), [("2A37", "0048"), ("2A5F", "00 6100 4800")])
+def test_a_state_that_stays_the_same_is_no_repeat(
+    home: Home, characteristic: str, raw: str
+) -> None:
+    for _ in range(4):
+        tell(home, characteristic, bytes.fromhex(raw))
+        home.clock.push(15)
+    assert [item.flags for item in written_items(home)] == [()] * 4
 
 
 @pytest.mark.parametrize("kind", TIMED)
