@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from alerts.rules import Rule, Severity, Text
+from alerts.rules import Direction, Rule, Severity, Text
 from alerts.series import Reading
 
 # Namespace of alert ids; fixed for ever, since the same inputs must give the same id (clinical.md
@@ -89,13 +89,14 @@ def alert_id(subject: str, lineage: str, version: str, first_cause: str) -> uuid
 
 
 class Cited(msgspec.Struct, frozen=True):
-    """A reading as an alert keeps it."""
+    """A reading as an alert keeps it: its number, or the side of the range that it lay beyond."""
 
     uid: str
     component: int
-    value: float
+    value: float | None
     measured_at: datetime
     flags: tuple[str, ...] = ()
+    beyond: Direction | None = None
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -121,7 +122,7 @@ def inputs_of(decision: Decision, origins: Mapping[int, Mapping[str, str]]) -> b
         as_of=decision.decided_at,
         is_late=decision.is_late,
         evidence=tuple(
-            Cited(r.uid, r.component, r.value, r.measured_at, tuple(sorted(r.flags)))
+            Cited(r.uid, r.component, r.value, r.measured_at, tuple(sorted(r.flags)), r.beyond)
             for r in decision.evidence
         ),
         origins={str(c): dict(origins[c]) for c in sorted(cited & set(origins))},

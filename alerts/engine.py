@@ -28,7 +28,7 @@ from alerts.decision import Decided, Decision, Reason, alert_id
 from alerts.rules import Rule, Severity, Text, Threshold, version
 from alerts.series import Reading, in_received_order
 from alerts.threshold import Judged, Verdict, judge
-from alerts.wording import Language, age, name, quantity
+from alerts.wording import DISPLAYED, Language, age, beyond, name, quantity
 from devices.kinds import COMPONENTS
 
 # Older than this the age is said (contract.md 1, the boundary between fresh and backlog).
@@ -299,11 +299,18 @@ def _doubt(readings: Sequence[Reading], language: Language) -> str:
 
 
 def finding(judged: Judged, language: Language) -> str:
-    """Write a value and the limit it was read against: ``syremättnad 88 % (gräns 91 %)``."""
+    """Write a value and the limit it was read against: ``syremättnad 88 % (gräns 91 %)``, or
+    ``blodsocker över mätarens mätområde (HI, gräns 15,0 mmol/L)``.
+    """
     component = COMPONENTS[judged.reading.component]
+    limit = f"{_LIMIT[language]} {quantity(judged.level, component, language)}"
+    side = judged.reading.beyond
+    if side is not None:
+        where = beyond(side, language)
+        return f"{name(component, language)} {where} ({DISPLAYED[side]}, {limit})"
+    assert judged.reading.value is not None, "what is not beyond has a number"
     value = quantity(judged.reading.value, component, language)
-    limit = quantity(judged.level, component, language)
-    return f"{name(component, language)} {value} ({_LIMIT[language]} {limit})"
+    return f"{name(component, language)} {value} ({limit})"
 
 
 def _after(state: State, decision: Decision) -> State:

@@ -2,7 +2,8 @@
 
 Rules of this file: what is no reading of the person reaches nothing (alerts/standing.py); red reads
 the raw value, before any guard, and whatever else is true of it; yellow needs a plausible value and
-that the repeats agree (need.md: 58 % of first systolic values ≥ 160 were below when repeated).
+that the repeats agree (need.md: 58 % of first systolic values ≥ 160 were below when repeated). What
+lies beyond its device's range is beyond every level of that side, and inside none of the other.
 """
 
 from __future__ import annotations
@@ -59,34 +60,43 @@ def judge(
 
 
 def _verdict(rule: Threshold, reading: Reading, bound: Bound, known: Sequence[Reading]) -> Verdict:
-    is_red = bound.red is not None and _reaches(rule, reading.value, bound.red, bound.component)
-    outside = bound.yellow is not None and _reaches(
-        rule, reading.value, bound.yellow, bound.component
-    )
+    is_red = _has_reached(rule, reading, bound.red)
+    outside = _has_reached(rule, reading, bound.yellow)
     if not reading.is_of_the_person():
         return Verdict.NO_READING if is_red or outside else Verdict.UNPROVEN_INSIDE
     if is_red:
         return Verdict.RED
     if not reading.is_plausible():
         return Verdict.IMPLAUSIBLE_YELLOW if outside else Verdict.UNPROVEN_INSIDE
-    median = median_of_repeats(known, reading, rule.repeats_s)
+    if not outside and not reading.proves():
+        return Verdict.UNPROVEN_INSIDE
+    median = median_of_repeats(known, reading, rule.repeats_s, rule.direction)
     if outside:
         assert bound.yellow is not None, "outside a yellow bound"
         agrees = _reaches(rule, median, bound.yellow, bound.component)
         return Verdict.YELLOW if agrees else Verdict.REPEATS_DISAGREE
-    if not reading.proves():
-        return Verdict.UNPROVEN_INSIDE
     inside = all(_has_returned(rule, value, bound) for value in (reading.value, median))
     return Verdict.RETURNED if inside else Verdict.BETWEEN
 
 
-def _reaches(rule: Threshold, value: float, level: float, component: int) -> bool:
+def _has_reached(rule: Threshold, reading: Reading, level: float | None) -> bool:
+    if level is None or reading.beyond not in (None, rule.direction):
+        return False
+    return _reaches(rule, reading.value, level, reading.component)
+
+
+def _reaches(rule: Threshold, value: float | None, level: float, component: int) -> bool:
+    """Compare as shown; None lies beyond the device's range on the rule's side."""
+    if value is None:
+        return True
     decimals = COMPONENTS[component].decimals
     shown, limit = rounded(value, decimals), rounded(level, decimals)
     return shown >= limit if rule.direction is Direction.HIGH else shown <= limit
 
 
-def _has_returned(rule: Threshold, value: float, bound: Bound) -> bool:
+def _has_returned(rule: Threshold, value: float | None, bound: Bound) -> bool:
+    if value is None:
+        return False
     level = bound.yellow if bound.yellow is not None else bound.red
     assert level is not None, "a bound has a level"
     decimals = COMPONENTS[bound.component].decimals

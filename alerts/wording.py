@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 
 from alerts.errors import ReadingError
+from alerts.rules import Direction
 from devices.kinds import Component
 
 
@@ -61,6 +62,21 @@ def unit(component: Component, language: Language) -> str:
 def quantity(value: float, component: Component, language: Language) -> str:
     """Write a value with its unit, such as ``183 mmHg`` or ``38,4 °C``."""
     return f"{number(value, component.decimals, language)} {unit(component, language)}"
+
+
+DISPLAYED = {Direction.HIGH: "HI", Direction.LOW: "LO"}
+"""What stands on the display instead of a number, in every language."""
+_BEYOND = {
+    (Language.SV, Direction.HIGH): "över mätarens mätområde",
+    (Language.SV, Direction.LOW): "under mätarens mätområde",
+    (Language.EN, Direction.HIGH): "above the meter's range",
+    (Language.EN, Direction.LOW): "below the meter's range",
+}
+
+
+def beyond(side: Direction, language: Language) -> str:
+    """Say where a result lies that the device has no number for."""
+    return _BEYOND[language, side]
 
 
 def name(component: Component, language: Language) -> str:

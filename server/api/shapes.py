@@ -12,7 +12,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from alerts.rules import Direction
 from devices.kinds import COMPONENTS, KINDS
+from devices.measurement import Absent
 from server.auth.sessions import Identity
 from server.store.bound_devices import BoundDevice
 from server.store.cited import EvidenceRow, newest, worst
@@ -290,6 +292,12 @@ def _sample(number: int, value: float | None, absent: str | None) -> Sample:
     )
 
 
+_INFINITIES = {
+    Direction.HIGH: Absent.POSITIVE_INFINITY.value,
+    Direction.LOW: Absent.NEGATIVE_INFINITY.value,
+}
+
+
 def _evidence(row: EvidenceRow) -> Evidence:
     component = COMPONENTS[row.component_id]
     return Evidence(
@@ -297,6 +305,7 @@ def _evidence(row: EvidenceRow) -> Evidence:
         name=component.name,
         value=row.value,
         unit=component.unit,
+        absent=None if row.side is None else _INFINITIES[row.side],
         uid=row.uid.hex,
         measured_at=row.measured_at,
         flags=row.flags,

@@ -316,13 +316,13 @@ async def _insert_events(tx: Transaction, alert_id: UUID, events: Iterable[Event
 
 
 async def _cite(tx: Transaction, alert_id: UUID, evidence: Sequence[Reading], at: datetime) -> None:
-    rows = [(alert_id, r.uid, r.component, r.measured_at, r.value, at) for r in evidence]
+    rows = [(alert_id, r.uid, r.component, r.measured_at, r.value, r.beyond, at) for r in evidence]
     if rows:
         async with tx.cursor() as cursor:
             await cursor.executemany(
                 "INSERT INTO alert_evidence"
-                " (alert_id, uid, component_id, measured_at, value, added_at)"
-                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                " (alert_id, uid, component_id, measured_at, value, beyond, added_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 rows,
             )
 

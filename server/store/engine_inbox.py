@@ -15,7 +15,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from alerts.rules import Direction
 from alerts.series import Reading
+from alerts.standing import beyond_range
 from server.store.database import Transaction
 
 CHANNEL = "hemma_inbox"
@@ -72,19 +74,32 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
-    """A reading and the measurement it belongs to; ``device`` by name, where it was asked for."""
+    """A reading and the measurement it belongs to; ``device`` by name, where it was asked for.
+
+    ``absent`` is why there is no number.
+    """
 
     uid: UUID
     component_id: int
-    value: float
+    value: float | None
+    absent: str | None
     measured_at: datetime
     received_seq: int
     flags: list[str]
     patient_id: int | None
     device: str | None = None
 
+    @property
+    def is_read(self) -> bool:
+        """Tell whether rules read it: a number, or a result beyond the range (decision 0016)."""
+        return self.value is not None or self._side is not None
+
+    @property
+    def _side(self) -> Direction | None:
+        return beyond_range(self.absent, frozenset(self.flags))
+
     def reading(self) -> Reading:
-        """Return what the rules read."""
+        """Return what the rules read; only of what ``is_read``."""
         return Reading(
             uid=self.uid.hex,
             component=self.component_id,
@@ -92,6 +107,7 @@ class StoredReading:
             measured_at=self.measured_at,
             received_seq=self.received_seq,
             flags=frozenset(self.flags),
+            beyond=self._side,
         )
 
 
@@ -114,10 +130,10 @@ async def claim(tx: Transaction, *, now: datetime, limit: int) -> list[Waiting]:
 
 
 async def readings(tx: Transaction, claimed: Sequence[Waiting]) -> list[StoredReading]:
-    """Return the numbers of these measurements; what has no number is not read by any rule."""
+    """Return what rules read of these measurements: numbers, and what lies beyond the range."""
     async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
         await cursor.execute(_READINGS, {"uids": [waiting.uid for waiting in claimed]})
-        return await cursor.fetchall()
+        return [stored for stored in await cursor.fetchall() if stored.is_read]
 
 
 async def earlier(
@@ -130,7 +146,7 @@ async def earlier(
     async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
         uids = [waiting.uid for waiting in claimed if waiting.patient_id is not None]
         await cursor.execute(_EARLIER, {"uids": uids, "window_s": window_s})
-        return await cursor.fetchall()
+        return [stored for stored in await cursor.fetchall() if stored.is_read]
 
 
 async def forget(tx: Transaction, received_seqs: Sequence[int]) -> None:
@@ -213,12 +229,12 @@ SELECT count(*) FROM (
 """
 
 _READINGS = """
-SELECT o.uid, o.component_id, o.value, o.measured_at, m.received_seq, m.flags, m.patient_id,
-       d.name AS device
+SELECT o.uid, o.component_id, o.value, o.absent, o.measured_at, m.received_seq, m.flags,
+       m.patient_id, d.name AS device
 FROM observation o
 JOIN measurement m ON m.uid = o.uid AND m.measured_at = o.measured_at
 LEFT JOIN device d ON d.id = m.device_id
-WHERE o.uid = ANY(%(uids)s::uuid[]) AND o.value IS NOT NULL
+WHERE o.uid = ANY(%(uids)s::uuid[])
 """
 
 _EARLIER = """
@@ -226,15 +242,17 @@ WITH judged AS (
     SELECT o.patient_id, o.component_id, o.measured_at, o.received_seq
     FROM observation o WHERE o.uid = ANY(%(uids)s::uuid[])
 ), repeated AS (
-    SELECT DISTINCT h.uid, h.component_id, h.value, h.measured_at, h.received_seq, h.patient_id
+    SELECT DISTINCT h.uid, h.component_id, h.value, h.absent, h.measured_at, h.received_seq,
+           h.patient_id
     FROM judged j
     JOIN observation h ON h.patient_id = j.patient_id AND h.component_id = j.component_id
      AND h.measured_at > j.measured_at - make_interval(secs => %(window_s)s)
      AND h.measured_at <= j.measured_at
      AND h.received_seq < j.received_seq
-    WHERE h.value IS NOT NULL AND h.uid <> ALL(%(uids)s::uuid[])
+    WHERE h.uid <> ALL(%(uids)s::uuid[])
 )
-SELECT r.uid, r.component_id, r.value, r.measured_at, r.received_seq, m.flags, r.patient_id
+SELECT r.uid, r.component_id, r.value, r.absent, r.measured_at, r.received_seq, m.flags,
+       r.patient_id
 FROM repeated r
 JOIN measurement m ON m.uid = r.uid AND m.measured_at = r.measured_at
 """

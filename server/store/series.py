@@ -24,11 +24,15 @@ EQUIPMENT_KINDS = (KINDS["battery"].number,)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One number of one component."""
+    """One result of one component: a number, or that it lies beyond its device's range.
+
+    ``absent`` is which infinity it was instead of a number.
+    """
 
     component_id: int
     measured_at: datetime
-    value: float
+    value: float | None
+    absent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +92,23 @@ async def points(
     since: datetime,
     until: datetime,
 ) -> list[Point]:
-    """Return the numbers of those components measured in [since, until], oldest first.
+    """Return the results of those components measured in [since, until], oldest first.
 
     Without what is no reading (alerts/standing.py): a curve of readings must not pass through a
     demonstration. The table beside it has them all.
     """
     async with tx.cursor(row_factory=class_row(Point)) as cursor:
         await cursor.execute(
-            "SELECT component_id, measured_at, value FROM observation o"
+            "SELECT component_id, measured_at, value, absent FROM observation o"
             " WHERE patient_id = %(patient_id)s AND component_id = ANY(%(components)s)"
-            " AND measured_at BETWEEN %(since)s AND %(until)s AND value IS NOT NULL"
+            " AND measured_at BETWEEN %(since)s AND %(until)s"
+            " AND (value IS NOT NULL OR absent IN ('pos_inf', 'neg_inf'))"
             f" AND patient_id IN {VISIBLE_PATIENTS}"
             " AND NOT EXISTS (SELECT FROM measurement m WHERE m.uid = o.uid"
             "  AND m.patient_id = o.patient_id AND m.measured_at = o.measured_at"
             "  AND m.measured_at BETWEEN %(since)s AND %(until)s"
             "  AND m.flags && %(no_reading)s::text[])"
-            " ORDER BY measured_at",
+            " ORDER BY measured_at, component_id",
             {
                 "no_reading": sorted(NO_READING),
                 "patient_id": patient_id,

@@ -218,7 +218,7 @@ async def evidence_of(
     """Return the samples that those alerts cite, oldest first, by alert."""
     async with tx.cursor(row_factory=class_row(EvidenceRow)) as cursor:
         await cursor.execute(
-            "SELECT e.alert_id, e.uid, e.component_id, e.measured_at, e.value,"
+            "SELECT e.alert_id, e.uid, e.component_id, e.measured_at, e.value, e.beyond,"
             " coalesce(m.flags, '{}') AS marks FROM alert_evidence e"
             " LEFT JOIN measurement m ON m.uid = e.uid AND m.measured_at = e.measured_at"
             f" JOIN alert a ON a.id = e.alert_id AND {VISIBLE_ALERT}"

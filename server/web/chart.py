@@ -31,11 +31,20 @@ LABEL_HEIGHT = 14.0
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One component's values, oldest first. ``shape`` is circle or square."""
+    """One component's values, oldest first. ``shape`` is circle or square.
+
+    ``unplaced`` are the times of results without a number: no gap, but no line through them.
+    """
 
     name: str
     shape: str
     points: Sequence[tuple[datetime, float]]
+    unplaced: Sequence[datetime] = ()
+
+    @property
+    def times(self) -> list[datetime]:
+        """When it was measured, with a number or without."""
+        return [*(at for at, _ in self.points), *self.unplaced]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One alert at the value that caused it; ``title`` says in words what a shape cannot."""
+    """One alert at the value that caused it; ``title`` says in words what a shape cannot.
+
+    An infinite value had no number, only a side: it stands at that edge of the paper.
+    """
 
     at: datetime
     value: float
@@ -127,6 +139,7 @@ class _Frame:
         return round(self.left + share * (self.width - self.left - self.right), 1)
 
     def y(self, value: float) -> float:
+        value = min(max(value, self.low), self.high)
         share = (value - self.low) / (self.high - self.low)
         return round(self.height - self.bottom - share * (self.height - self.top - self.bottom), 1)
 
@@ -138,7 +151,7 @@ def draw(chart: Chart, words: Words, *, width: int, zone: tzinfo) -> str:
     """
     frame = _frame(chart, width)
     key = f"{chart.key}-{width}"
-    times = sorted({at for trace in chart.traces for at, _ in trace.points})
+    times = sorted({at for trace in chart.traces for at in trace.times})
     holes = gaps(times, since=chart.since, until=chart.until)
     parts = [
         (
@@ -263,7 +276,7 @@ def _limit_lines(limits: Sequence[Limit], frame: _Frame) -> list[str]:
 
 
 def _trace(trace: Trace, holes: Sequence[Gap], frame: _Frame) -> list[str]:
-    breaks = {hole.until for hole in holes}
+    breaks = {hole.until for hole in holes} | set(trace.unplaced)
     path, last = "", None
     for at, value in trace.points:
         starts = last is None or any(last < b <= at for b in breaks)

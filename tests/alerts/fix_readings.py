@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from alerts.decision import Decision
 from alerts.engine import State, evaluate
 from alerts.plan import plan_for
-from alerts.rules import Rule
+from alerts.rules import Direction, Rule
 from alerts.series import Reading
 
 MORNING = datetime(2026, 11, 1, 7, 0, tzinfo=UTC)
@@ -30,6 +30,18 @@ def reading(
 ) -> Reading:
     """One reading; its identity follows its order unless another is given."""
     return Reading(uid or f"{seq:032x}", component, value, at(minutes), seq, frozenset(flags))
+
+
+def beyond(
+    component: int,
+    side: Direction,
+    minutes: float = 0,
+    *,
+    seq: int = 1,
+    flags: tuple[str, ...] = (),
+) -> Reading:
+    """One result that its device has no number for."""
+    return Reading(f"{seq:032x}", component, None, at(minutes), seq, frozenset(flags), side)
 
 
 def pressure(

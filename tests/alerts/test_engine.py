@@ -340,7 +340,7 @@ def test_a_decision_keeps_what_it_was_made_from() -> None:
     assert kept.origins == {"201": {"red_low": "patient"}}
     assert kept.evidence[0].flags == ("implausible",)
     again = [
-        Reading(c.uid, c.component, c.value, c.measured_at, 1, frozenset(c.flags))
+        Reading(c.uid, c.component, c.value, c.measured_at, 1, frozenset(c.flags), c.beyond)
         for c in kept.evidence
     ]
     assert _rederived(kept, again) == decision

@@ -114,6 +114,7 @@ def test_nothing_given_is_changed(samples: list[Reading]) -> None:
 
 
 def _is_red(sample: Reading) -> bool:
+    assert sample.value is not None
     low = {101: 90, 201: 91, 202: 40}[sample.component]
     high = {101: 220, 202: 131}.get(sample.component, 1000)
     return not low < sample.value < high

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from devices.kinds import KINDS
 from devices.wire import Item, WireSample
+from devices.wire.shapes import AbsentReason
 from server.alerting.judge import judge_inbox
 from server.api.router import build
 from server.auth.passwords import hash_password
@@ -98,7 +99,7 @@ class Ward:
     async def receive(
         self,
         kind_name: str,
-        numbers: Mapping[str, float],
+        numbers: Mapping[str, float | AbsentReason],
         *,
         at: datetime,
         tq: Tq = "device",
@@ -107,7 +108,7 @@ class Ward:
         flags: tuple[str, ...] = (),
     ) -> str:
         """Let any value come from the patient's one device, or another, ``late`` after it was
-        measured, and be judged; return the uid.
+        measured, and be judged; return the uid. A component without a number has the reason.
         """
         self.seq[0] += 1
         kind = KINDS[kind_name]
@@ -118,7 +119,12 @@ class Ward:
             model="UA-651BLE",
             kind=kind.name,
             samples=tuple(
-                WireSample(code=kind.named(name).code, value=value, unit=kind.named(name).unit)
+                WireSample(
+                    code=kind.named(name).code,
+                    value=None if isinstance(value, str) else value,
+                    unit=kind.named(name).unit,
+                    absent=value if isinstance(value, str) else None,
+                )
                 for name, value in numbers.items()
             ),
             t=at,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from alerts.rules import Direction
 from alerts.wording import rounded
 from devices.kinds import COMPONENTS
 from server.store.cited import EvidenceRow
@@ -87,6 +88,8 @@ class Bounds:
 
     def _reaches(self, sample: EvidenceRow, level: float) -> bool:
         # As shown, so as the rules compare: 159.5 is shown as 160, and has reached 160.
+        if sample.value is None:
+            return (sample.side is Direction.HIGH) == self.is_high
         decimals = COMPONENTS[sample.component_id].decimals
         shown, limit = rounded(sample.value, decimals), rounded(level, decimals)
         return shown >= limit if self.is_high else shown <= limit

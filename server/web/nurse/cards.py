@@ -211,11 +211,11 @@ def _worst(
     """Say each component's worst value, where the newest is another."""
     if not bounds.levels:
         return []
-    newest = {(one.component_id, one.value) for one in cited.newest(evidence)}
+    newest = {(one.component_id, one.height) for one in cited.newest(evidence)}
     return [
         CitedSample(one.measured_at, _said(one, bounds, words))
         for one in cited.worst(evidence, is_high=bounds.is_high)
-        if (one.component_id, one.value) not in newest
+        if (one.component_id, one.height) not in newest
     ]
 
 
@@ -230,7 +230,7 @@ def _said(sample: EvidenceRow, bounds: Bounds, words: Words) -> str:
 def _plain(sample: EvidenceRow, words: Words) -> str:
     component = sayings.component(sample.component_id)
     name = sayings.component_name(component, words)
-    return f"{name} {sayings.quantity(component, sample.value, words)}"
+    return f"{name} {sayings.result(component, sample.value, sample.side, words)}"
 
 
 def _cited(row: EvidenceRow, words: Words) -> CitedSample:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from alerts.limits import EffectiveLimit
 from alerts.plan import levels_of
 from alerts.rules import Direction
+from alerts.standing import beyond_range
 from devices.kinds import COMPONENTS
 from server.store.cited import EvidenceRow
 from server.store.series import Point
@@ -108,7 +109,7 @@ def _chart(
 ) -> chart.Chart:
     since = material.now - SHOWN
     marks = [
-        chart.Mark(m.evidence.measured_at, m.evidence.value, m.severity, _mark_title(m, words))
+        chart.Mark(m.evidence.measured_at, m.evidence.height, m.severity, _mark_title(m, words))
         for m in material.marks
         if m.evidence.component_id in subject.components and m.evidence.measured_at >= since
     ]
@@ -119,16 +120,21 @@ def _chart(
         since=since,
         until=material.now,
         traces=[
-            chart.Trace(
-                sayings.component_name(COMPONENTS[number], words),
-                SHAPES[i],
-                [(p.measured_at, p.value) for p in points if p.component_id == number],
-            )
-            for i, number in enumerate(subject.components)
+            _trace(SHAPES[i], number, points, words) for i, number in enumerate(subject.components)
         ],
         limits=list(_limits(subject, material.limits, words)),
         marks=marks,
         span_min=subject.span_min,
+    )
+
+
+def _trace(shape: str, number: int, points: Sequence[Point], words: Words) -> chart.Trace:
+    own = [p for p in points if p.component_id == number]
+    return chart.Trace(
+        sayings.component_name(COMPONENTS[number], words),
+        shape,
+        [(p.measured_at, p.value) for p in own if p.value is not None],
+        [p.measured_at for p in own if p.value is None],
     )
 
 
@@ -150,7 +156,9 @@ def _limits(
 def _latest(subject: Subject, points: Sequence[Point], now: datetime, words: Words) -> str:
     newest = max(point.measured_at for point in points)
     parts = [
-        sayings.Part(COMPONENTS[p.component_id], p.value, None)
+        sayings.Part(
+            COMPONENTS[p.component_id], p.value, p.absent, beyond_range(p.absent, frozenset())
+        )
         for p in points
         if p.measured_at == newest
     ]
@@ -161,7 +169,8 @@ def _latest(subject: Subject, points: Sequence[Point], now: datetime, words: Wor
 def _description(subject: Subject, points: Sequence[Point], marks: int, words: Words) -> str:
     said = []
     for number in subject.components:
-        values = [p.value for p in points if p.component_id == number]
+        own = [p.value for p in points if p.component_id == number]
+        values = [value for value in own if value is not None]
         if values:
             component = COMPONENTS[number]
             said.append(
@@ -171,6 +180,14 @@ def _description(subject: Subject, points: Sequence[Point], marks: int, words: W
                     count=len(values),
                     low=words.number(min(values), component.decimals),
                     high=words.number(max(values), component.decimals),
+                )
+            )
+        if len(values) < len(own):
+            name = sayings.component_name(COMPONENTS[number], words)
+            count = len(own) - len(values)
+            said.append(
+                words.text(
+                    "%(name)s: %(count)s utanför mätarens mätområde.", name=name, count=count
                 )
             )
     said.append(

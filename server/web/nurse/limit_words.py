@@ -50,9 +50,12 @@ def passing(one: Passed, severity: str, words: Words) -> str:
     """Say one sample and the limit it passed, such as "Övertryck 224 mmHg, över rött 220"."""
     component = sayings.component(one.sample.component_id)
     name = sayings.component_name(component, words)
-    said = f"{name} {sayings.quantity(component, one.sample.value, words)}"
+    said = f"{name} {sayings.result(component, one.sample.value, one.sample.side, words)}"
     values = {"said": said, "limit": words.number(one.level, component.decimals)}
-    if rounded(one.sample.value, component.decimals) == rounded(one.level, component.decimals):
+    value = one.sample.value
+    if value is not None and (
+        rounded(value, component.decimals) == rounded(one.level, component.decimals)
+    ):
         # A limit is reached at its own value: neither over nor under would be true.
         if severity == "red":
             return words.text("%(said)s, på röd gräns", said=said)

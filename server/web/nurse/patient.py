@@ -205,7 +205,7 @@ def _device(one: BoundDevice, words: Words) -> Device:
 
 
 def _row(row: ValueRow, plan: Plan, words: Words) -> Row:
-    parts = sayings.parts_of(row.component_ids, row.values, row.absents)
+    parts = sayings.parts_of(row.component_ids, row.values, row.absents, frozenset(row.flags))
     is_manual = row.entered_by is not None
     return Row(
         value=sayings.reading(row.kind_id, parts, words),

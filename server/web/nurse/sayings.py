@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
 from alerts import wording
 from alerts.lifecycle import OUTCOME_TEXTS, Outcome
+from alerts.rules import Direction
+from alerts.standing import beyond_range
 from devices.kinds import COMPONENTS, KINDS, Component, Kind
 from server.store.patients import handle_of
 from server.web.words import Language, Words
@@ -50,13 +52,26 @@ def quantity(component: Component, value: float, words: Words) -> str:
     return f"{words.number(value, component.decimals)} {unit(component, words)}"
 
 
+def result(component: Component, value: float | None, side: Direction | None, words: Words) -> str:
+    """Return a value with its unit, or where a result lies that the device has no number for."""
+    if side is not None:
+        where = wording.beyond(side, wording.Language(words.language))
+        return f"{where} ({wording.DISPLAYED[side]})"
+    assert value is not None, "what is not beyond has a number"
+    return quantity(component, value, words)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One component of a measurement: a number, or the reason for none."""
+    """One component of a measurement: a number, or the reason for none.
+
+    ``beyond`` is the side of the device's range that it lies on, where the device said so much.
+    """
 
     component: Component
     value: float | None
     absent: str | None
+    beyond: Direction | None = None
 
 
 def reading(kind_id: int | None, parts: Sequence[Part], words: Words) -> str:
@@ -77,7 +92,9 @@ def reading(kind_id: int | None, parts: Sequence[Part], words: Words) -> str:
 
 
 def _part(part: Part, words: Words) -> str:
-    if part.value is None:
+    if part.beyond is not None:
+        number = result(part.component, None, part.beyond, words)
+    elif part.value is None:
         number = words.text("inget tal (%(reason)s)", reason=absent(part.absent, words))
     elif part.component.ordinals:
         index = int(part.value)
@@ -95,8 +112,6 @@ def absent(reason: str | None, words: Words) -> str:
     return {
         "nan": words.text("apparaten fick inget värde"),
         "nres": words.text("utanför apparatens upplösning"),
-        "pos_inf": words.text("högre än apparaten kan visa"),
-        "neg_inf": words.text("lägre än apparaten kan visa"),
     }.get(reason or "", words.text("apparaten gav inget tal"))
 
 
@@ -182,8 +197,14 @@ def kind(number: int | None) -> Kind | None:
 
 
 def parts_of(
-    ids: Iterable[int], values: Iterable[float | None], absents: Iterable[str | None]
+    ids: Iterable[int],
+    values: Iterable[float | None],
+    absents: Iterable[str | None],
+    flags: Set[str] = frozenset(),
 ) -> list[Part]:
-    """Put a row's arrays together."""
+    """Put a row's arrays together; ``flags`` are the measurement's."""
     rows = zip(ids, values, absents, strict=True)
-    return [Part(COMPONENTS[number], value, why) for number, value, why in rows]
+    return [
+        Part(COMPONENTS[number], value, why, beyond_range(why, flags))
+        for number, value, why in rows
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -27,14 +28,19 @@ def daily(days: list[int], value: float = 130.0) -> list[tuple[datetime, float]]
     return [(START + timedelta(days=day, hours=8), value + day % 5) for day in days]
 
 
-def drawn(points: list[tuple[datetime, float]], width: int = 1040, **rest: object) -> ET.Element:
+def drawn(
+    points: list[tuple[datetime, float]],
+    width: int = 1040,
+    unplaced: list[datetime] | None = None,
+    **rest: object,
+) -> ET.Element:
     made = Chart(
         key="bp",
         title="Blood <pressure>",
         description="All & everything",
         since=START,
         until=END,
-        traces=[Trace("systolic", "circle", points)],
+        traces=[Trace("systolic", "circle", points, unplaced or [])],
         **rest,  # type: ignore[arg-type]  # fields of Chart
     )
     text = chart.draw(made, WORDS, width=width, zone=ZONE)
@@ -112,6 +118,23 @@ def test_alert_marks_are_shapes_with_words() -> None:
     svg = drawn(daily(list(range(90))), marks=[mark])
     (drawn_mark,) = svg.findall(f"{SVG}path[@class='mark red']")
     assert drawn_mark.findtext(f"{SVG}title") == "133 < 200"
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_mark_without_a_number_stands_at_the_edge_of_its_side(side: int) -> None:
+    mark = Mark(START + timedelta(days=3), side * math.inf, "red", "HI")
+    svg = drawn(daily([1, 2, 3, 4]), marks=[mark])
+    (shape,) = svg.findall(f"{SVG}path[@class='mark red']")
+    height = float(shape.attrib["d"].split()[1].partition("l")[0])
+    rows = [float(e.attrib["y1"]) for e in svg.iter(f"{SVG}line") if e.attrib["class"] == "grid"]
+    assert height <= min(rows) if side > 0 else height > max(rows) - 10
+
+
+def test_a_result_without_a_number_is_no_gap_and_no_line_goes_through_it() -> None:
+    hole = [at for at, _ in daily(list(range(40, 46)))]
+    svg = drawn(daily([*range(40), *range(46, 90)]), unplaced=hole)
+    assert not svg.findall(f"{SVG}rect[@class='gap']")
+    assert moves(svg) == 2
 
 
 def test_title_and_description_are_read_aloud() -> None:

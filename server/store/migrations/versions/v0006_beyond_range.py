@@ -1,0 +1,20 @@
+"""Evidence that has a side and no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0006"
+down_revision: str | None = "0005"
+
+
+def upgrade() -> None:
+    """Run ``0006_beyond_range.sql`` as it stands."""
+    path = Path(__file__).parent.parent / "0006_beyond_range.sql"
+    # Not op.execute: it reads ":name" in SQL as a parameter; here the file goes to the server
+    # untouched.
+    op.get_bind().exec_driver_sql(
+        path.read_text(encoding="utf-8"), execution_options={"no_parameters": True}
+    )
