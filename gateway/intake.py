@@ -1,8 +1,9 @@
 """Intake: journal rows become items, and nothing a device sent is left out.
 
-A value that cannot be decoded travels as ``undecodable`` with its bytes; a measurement that failed
-in the device (no number at all) as an event; a clock or another field without a measurement makes
-no item. Rows that a former run left in the journal are taken first, in order.
+A value that cannot be decoded travels as ``undecodable`` with its bytes, and so does one at which
+our own code fails: no row may stop the rows behind it. A measurement that failed in the device (no
+number at all) travels as an event; a clock or another field without a measurement makes no item.
+Rows that a former run left in the journal are taken first, in order.
 
 Three kinds of rows are more than one value each: a glucose sensor's minutes, which are a time only
 beside the start of its session; what went on around a glucose value (``glucose_context.py``); and
@@ -18,7 +19,7 @@ from datetime import tzinfo
 
 import structlog
 
-from devices.errors import DecodeError
+from devices.errors import DecodeError, DevicesError
 from devices.gatt import (
     Fields,
     Reading,
@@ -38,7 +39,7 @@ from gateway.drafts import battery_of, happened, measured, undecodable, with_con
 from gateway.errors import StorageFull
 from gateway.measured import best_time, clock_ahead_ms, session_ahead_ms, session_time, true_reading
 from gateway.outbox import Outbox
-from gateway.rows import Draft, JournalRow, Told
+from gateway.rows import Draft, JournalRow, Told, Written
 from gateway.storage import explained
 from gateway.weighings import weighed_once
 
@@ -56,6 +57,19 @@ LOOK_AGAIN_S = 0.04
 EARLY_MAX_MS = 5_000
 CLOCKS = frozenset(
     {date_time.CHARACTERISTIC, current_time.CHARACTERISTIC, cgm_session_start.CHARACTERISTIC}
+)
+
+# How a fault of ours shows in one row. The row would be the first again after each restart, and no
+# device of the home would be heard any more; so it leaves as bytes, with the reason, and is told
+# aloud. Not what the disk does (GatewayError): that is no row's fault.
+OUR_FAULTS = (
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AssertionError,
+    TypeError,
+    AttributeError,
+    DevicesError,
 )
 
 
@@ -147,11 +161,7 @@ class Intake:
         return LOOK_AGAIN_S if self._waits else None
 
     def _take(self, row: JournalRow) -> None:
-        drafts, told = self._read(self._rightly_timed(row))
-        if told.battery_percent is not None and self._outbox.is_nearly_full():
-            log.error("low_grade_refused", dev=row.dev, characteristic=row.characteristic)
-            drafts = ()
-        for written in self._outbox.settle(row, drafts, told):
+        for written in self._settled(row):
             log.info("queued", boot=written.boot, seq=written.seq, repeat=written.is_duplicate)
             self._on_event(
                 "queued",
@@ -165,6 +175,21 @@ class Intake:
                 },
             )
         self._uplink_bell.set()
+
+    def _settled(self, row: JournalRow) -> tuple[Written, ...]:
+        """Turn ``row`` into what it holds; where our own code fails at it, into its bytes."""
+        timed = row
+        try:
+            timed = self._rightly_timed(row)
+            drafts, told = self._read(timed)
+            if told.battery_percent is not None and self._outbox.is_nearly_full():
+                log.error("low_grade_refused", dev=row.dev, characteristic=row.characteristic)
+                drafts = ()
+            return self._outbox.settle(row, drafts, told)
+        except OUR_FAULTS as error:
+            log.exception("row_failed", dev=row.dev, characteristic=row.characteristic)
+            why = f"unexpected: {type(error).__name__}: {error}"
+            return self._outbox.settle(row, (undecodable(timed, why),))
 
     def _rightly_timed(self, row: JournalRow) -> JournalRow:
         """Return ``row`` with the time that its boot learnt later, where it was not known yet."""

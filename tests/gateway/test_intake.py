@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from devices import wire
+from devices.errors import DecodeError
 from devices.gatt import blood_pressure, date_time
 from devices.measurement import Absent
 from gateway.clock import ClockReading
 from gateway.health import Health
+from gateway.intake import Intake
 from gateway.measured import ClockPair, best_time
 from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, cuff_value, make_home, until
 
@@ -184,6 +187,67 @@ def test_times_that_no_calendar_has_cost_no_value(home: Home, year: int) -> None
     home.measure(150, local(year, 1, 1))
     (item,) = items(home)
     assert (item.t, item.tq) == (item.gw_t, "gateway")
+
+
+class _NoZone(tzinfo):
+    """A zone whose rules raise ``fault``: something between bytes and item that we did not expect.
+
+    Only the time of a device that has a clock needs a zone.
+    """
+
+    def __init__(self, fault: Exception) -> None:
+        self._fault = fault
+
+    def utcoffset(self, _moment: datetime | None, /) -> timedelta:
+        raise self._fault
+
+    def dst(self, _moment: datetime | None, /) -> timedelta:
+        raise self._fault
+
+    def tzname(self, _moment: datetime | None, /) -> str:
+        raise self._fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ValueError("year -1 is out of range"),
+        ZeroDivisionError("division by zero"),
+        KeyError("no such code"),
+        AssertionError("a value has a code"),
+        TypeError("not a number"),
+        AttributeError("no such field"),
+        DecodeError("truncated", "in a place where nobody looks for it"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_row_at_which_our_code_fails_travels_as_its_bytes_and_stops_no_other(
+    home: Home, fault: Exception
+) -> None:
+    events: list[str] = []
+    intake = Intake(
+        outbox=home.outbox,
+        zone=_NoZone(fault),
+        bell=home.journal.bell,
+        uplink_bell=home.bell,
+        on_event=lambda _name, fields: events.append(str(fields["type"])),
+    )
+    poison = cuff_value(150, local(2026, 11, 22, 12))
+    for raw in (poison, cuff_value(151)):
+        home.journal.append(dev=CUFF, model="m", characteristic="2A35", raw=raw)
+    with capture_logs() as logs:
+        assert intake.take_all()
+    bytes_alone, value = items(home)
+    assert (bytes_alone.type, bytes_alone.char, bytes_alone.raw) == (
+        "undecodable",
+        "2A35",
+        poison.hex(),
+    )
+    assert bytes_alone.why == f"unexpected: {type(fault).__name__}: {fault}"
+    assert (value.type, value.samples[0].value) == ("value", 151.0)
+    assert home.outbox.counts().journal == 0
+    assert events == ["undecodable", "value"]
+    assert [one["exc_info"] for one in logs if one["event"] == "row_failed"] == [True]
 
 
 async def test_a_full_outbox_is_tried_again_by_itself(
