@@ -1,21 +1,23 @@
 """Current Time (0x2A2B): Date Time, day of week, 1/256 seconds, and why the clock was changed.
 
 Ten bytes (GATT Specification Supplement: Current Time, Exact Time 256, Day Date Time). Day of week
-0 is "not known", 1 is Monday. Bits 4 to 7 of the reason are reserved and ignored: nothing
-follows them.
+0 is "not known", 1 is Monday, 8 and above are reserved. The date says the same: a reserved day is
+flagged and the clock counts, since the times of the values beside it are corrected by it. Each
+fraction is a possible one. Bits 4 to 7 of the reason are reserved and ignored: nothing follows
+them.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from devices.errors import DecodeError
 from devices.gatt import date_time
 from devices.gatt.reading import Fields, Reader
 
 CHARACTERISTIC = "2A2B"
 LENGTH = 10
 
+_SUNDAY = 7
 _REASONS = ("manual", "external_reference", "time_zone", "daylight_saving")
 
 
@@ -29,18 +31,22 @@ def read(raw: bytes) -> datetime | None:
 
 
 def decode(raw: bytes) -> Fields:
-    """Return ``time``, ``day_of_week`` (or None), ``fractions_256`` and ``adjust_reason``."""
+    """Return ``time``, ``day_of_week`` (or None), ``fractions_256`` and ``adjust_reason``.
+
+    ``flags`` has ``unknown_day_of_week`` where the day is a reserved number. Raises DecodeError for
+    the same bytes as :func:`read`.
+    """
     time = read(raw)
     day, fraction, reason = raw[date_time.LENGTH :]
-    if day > 7:
-        raise DecodeError("reserved_value", f"day of week {day}")
+    is_known = 1 <= day <= _SUNDAY
     return Fields(
         CHARACTERISTIC,
         {
             "time": None if time is None else time.replace(microsecond=0).isoformat(),
-            "day_of_week": day or None,
+            "day_of_week": day if is_known else None,
             "fractions_256": fraction,
             "adjust_reason": [name for bit, name in enumerate(_REASONS) if reason >> bit & 1],
+            "flags": ["unknown_day_of_week"] if day > _SUNDAY else [],
         },
     )
 

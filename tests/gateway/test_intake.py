@@ -152,6 +152,19 @@ def test_wrong_device_clock_is_corrected_by_the_pair_read_in_the_same_link(home:
     assert items(home)[1].tq == "device"
 
 
+@pytest.mark.parametrize("day", [0, 8, 255])
+def test_a_day_of_the_week_that_cannot_be_costs_no_correction(home: Home, day: int) -> None:
+    now = home.clock.read().utc
+    wrong = now.astimezone(STOCKHOLM).replace(tzinfo=None, microsecond=0) - timedelta(hours=30)
+    raw = date_time.encode(wrong) + bytes((day, 0, 0))
+    home.journal.append(dev=CUFF, model="m", characteristic="2A2B", raw=raw)
+    home.measure(150, wrong - timedelta(minutes=2))
+    (item,) = items(home)
+    assert (item.type, item.tq) == ("value", "corrected")
+    assert item.t is not None
+    assert abs(item.t - (now - timedelta(minutes=2))) < timedelta(seconds=2)
+
+
 def test_a_pair_that_leads_nowhere_near_now_is_not_used() -> None:
     """A device that gave its time once and its value with another clock."""
     reading = ClockReading(NOON, "ntp", 1)

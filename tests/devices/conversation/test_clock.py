@@ -24,6 +24,7 @@ from tests.devices.conversation.fix_script import PLAIN, START, at, play
 DATE_TIME = bytes((0xEA, 0x07, 11, 22, 8, 0, 0))
 CURRENT_TIME = DATE_TIME + bytes((7, 0, 0b10))
 AN_HOUR_BEHIND = bytes((0xEA, 0x07, 11, 22, 7, 0, 0, 7, 0, 0))
+NO_SUCH_DAY = AN_HOUR_BEHIND[:7] + bytes((8, 0, 0))
 WITH_2A2B = replace(PLAIN, clock="2A2B")
 REFUSED = NoteEvent("clock_refused", "a clock that is far off or unset cannot be set")
 
@@ -35,12 +36,22 @@ REFUSED = NoteEvent("clock_refused", "a clock that is far off or unset cannot be
         (CURRENT_TIME, [NoteClock(0.0)]),
         # Half a second: the fraction is in 1/256 s.
         (DATE_TIME + bytes((7, 128, 0)), [NoteClock(0.5)]),
+        (NO_SUCH_DAY, [Keep("2A2B", NO_SUCH_DAY), NoteClock(-3600.0)]),
         (bytes(10), [Keep("2A2B", bytes(10)), NoteClock(None)]),
         (bytes((0xEA, 0x07, 13, 1, 0, 0, 0, 0, 0, 0)), []),
         (DATE_TIME, []),
         (None, []),
     ],
-    ids=["behind", "right", "fraction", "year 0", "month 13", "too short", "refused"],
+    ids=[
+        "behind",
+        "right",
+        "fraction",
+        "no such day of the week",
+        "year 0",
+        "month 13",
+        "too short",
+        "refused",
+    ],
 )
 def test_current_time_is_read_noted_and_then_written(
     raw: bytes | None, noted: list[Command]

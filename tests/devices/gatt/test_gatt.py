@@ -266,8 +266,21 @@ def test_clocks() -> None:
         "day_of_week": 7,
         "fractions_256": 128,
         "adjust_reason": ["external_reference", "daylight_saving"],
+        "flags": [],
     }
-    assert fields("2A2B", "0000 00 00 00 00 00 00 00 00")["day_of_week"] is None
+    unset = fields("2A2B", "0000 00 00 00 00 00 00 00 00")
+    assert (unset["time"], unset["day_of_week"], unset["flags"]) == (None, None, [])
+
+
+@pytest.mark.parametrize("day", ["08", "FF"])
+def test_a_clock_whose_day_of_week_is_reserved_is_a_clock(day: str) -> None:
+    assert fields("2A2B", f"EA07 0B 16 07 0C 00 {day} FF 00") == {
+        "time": "2026-11-22T07:12:00",
+        "day_of_week": None,
+        "fractions_256": 255,
+        "adjust_reason": [],
+        "flags": ["unknown_day_of_week"],
+    }
 
 
 # What is refused --------------------------------------------------------------------------------
@@ -312,7 +325,6 @@ def test_every_length_but_the_right_one_is_refused(uuid: str, raw: str) -> None:
         # Nordic, HTSDataParserTest "all fields": one byte too many for its flags.
         ("2A1C", "06 710E00FE E407 05 15 0A 1E 2D 00 FE", "trailing_bytes"),
         ("2A19", "65", "reserved_value"),
-        ("2A2B", "EA07 0B 16 07 0C 00 08 00 00", "reserved_value"),
         ("2A08", "EA07 02 1E 07 0C 00", "invalid_time"),
         ("2A2B", "EA07 0D 01 07 0C 00 01 00 00", "invalid_time"),
         ("2A39", "01", "unknown_characteristic"),
