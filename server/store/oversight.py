@@ -28,11 +28,12 @@ class GatewayRow:
 
 @dataclass(frozen=True, slots=True)
 class UnassignedRow:
-    """One value that belongs to nobody, and why. The value itself is not shown here."""
+    """One value or ``event`` that belongs to nobody, and why. A value itself is not shown here."""
 
     measured_at: datetime
     stored_at: datetime
     kind_id: int | None
+    event: str | None
     device: str
     gateway: str
     reason: str
@@ -67,7 +68,7 @@ async def unassigned(tx: Transaction, reach: Reach, *, limit: int) -> list[Unass
     """Return the newest values without a person that came through the provider's gateways."""
     async with tx.cursor(row_factory=class_row(UnassignedRow)) as cursor:
         await cursor.execute(
-            "SELECT m.measured_at, m.stored_at, m.kind_id, coalesce(d.name, '') AS device,"
+            "SELECT m.measured_at, m.stored_at, m.kind_id, m.event, coalesce(d.name, '') AS device,"
             " g.name AS gateway, m.unassigned AS reason FROM measurement m"
             " JOIN gateway g ON g.id = m.gateway_id LEFT JOIN device d ON d.id = m.device_id"
             f" WHERE m.patient_id IS NULL AND g.unit_id IN {UNITS_OF_PROVIDER}"

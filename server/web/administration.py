@@ -13,7 +13,7 @@ from server.auth.roles import Right
 from server.store import oversight
 from server.store.access_log import Action
 from server.store.oversight import GatewayRow, UnassignedRow
-from server.web.nurse import sayings
+from server.web.nurse import home_events, sayings
 from server.web.site import site_of
 from server.web.words import Words
 
@@ -36,7 +36,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Unassigned:
-    """One value without a person, in words."""
+    """One value or event without a person, in words."""
 
     measured_at: datetime
     kind: str
@@ -96,11 +96,17 @@ def _unassigned(row: UnassignedRow, words: Words) -> Unassigned:
         "other_user": words.text("annan användare på apparaten"),
         "no_device": words.text("ingen apparat angiven"),
     }
-    kind = sayings.kind(row.kind_id)
     return Unassigned(
         row.measured_at,
-        sayings.kind_name(kind, words) if kind else "",
+        _what(row, words),
         row.device,
         row.gateway,
         reasons.get(row.reason, row.reason),
     )
+
+
+def _what(row: UnassignedRow, words: Words) -> str:
+    if row.event is not None:
+        return home_events.what(row.event, words)
+    kind = sayings.kind(row.kind_id)
+    return sayings.kind_name(kind, words) if kind else ""

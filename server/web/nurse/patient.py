@@ -26,7 +26,7 @@ from server.store.limits import plan_of
 from server.store.patients import Patient
 from server.store.series import ValueRow, Wanted
 from server.store.worklist import AlertRow
-from server.web.nurse import flags, sayings
+from server.web.nurse import flags, home_events, sayings
 from server.web.nurse.bounds import Bounds
 from server.web.nurse.cards import Told, entry
 from server.web.nurse.figures import COMPONENT_IDS, SHOWN, AlertMark, Material, figures
@@ -170,6 +170,7 @@ async def _values(visit: Visit, patient: Patient, sida: int, words: Words) -> di
         "total": total,
         "pages": pages,
         "devices": [_device(one, words) for one in devices],
+        "home_events": await home_events.listed(visit, patient.id, words),
         "open_alerts": [one for one in entries if one.closed_at is None],
         "past_alerts": [one for one in entries if one.closed_at is not None],
     }

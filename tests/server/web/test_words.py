@@ -16,7 +16,7 @@ from alerts.plan import plan_for
 from alerts.unjudged import NOT_JUDGED
 from devices.kinds import COMPONENTS
 from server.web import words
-from server.web.nurse import flags
+from server.web.nurse import flags, home_events
 from server.web.site import own_path
 from server.web.words import Language
 
@@ -38,6 +38,9 @@ def test_every_sentence_has_its_english() -> None:
     used |= {rule.why for rule in (*TECHNICAL_RULES, NOT_JUDGED)}
     used |= {answer for one in COMPONENTS.values() for answer in one.ordinals}
     used |= set(flags.SAYINGS.values())
+    told = home_events.SAYINGS.values()
+    used |= {one.text for one in told} | {one.todo for one in told if one.todo}
+    used |= {detail for detail in home_events.DETAILS.values() if detail}
     with (FOLDER / "locale/en/LC_MESSAGES/hemma.po").open("rb") as file:
         catalog = {message.id: message.string for message in read_po(file) if message.id}
     assert used == set(catalog)
