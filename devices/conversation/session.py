@@ -244,7 +244,7 @@ class Conversation:
         # Imported here since makers' protocols speak in the commands of this package.
         from devices.vendor.makers import exchange
 
-        self._exchange = exchange(self.profile.vendor, self.last_sequence)
+        self._exchange = exchange(self.profile.vendor, self.last_sequence, self.proof)
         return self._exchanged(self._exchange.begin(now))
 
     def _ask_for_records(self, now: Moment) -> tuple[Command, ...]:

@@ -10,16 +10,17 @@ VENDORS = frozenset({"nonin", "taidoc"})
 """What :attr:`devices.profiles.Profile.vendor` may say."""
 
 
-def exchange(vendor: str, last_sequence: int | None = None) -> Exchange:
+def exchange(vendor: str, last_sequence: int | None = None, proof: bytes | None = None) -> Exchange:
     """Return a new exchange for one link, in the protocol called ``vendor``.
 
-    ``last_sequence`` is the number of the last :class:`~devices.conversation.NoteSequence` for the
-    device, None where there was none. ValueError where no protocol has that name.
+    ``last_sequence`` and ``proof`` are those of the last
+    :class:`~devices.conversation.NoteSequence` for the device, None where there was none.
+    ValueError where no protocol has that name.
     """
     match vendor:
         case "nonin":
             return SpotCheck()
         case "taidoc":
-            return Reading(last_sequence)
+            return Reading(last_sequence, proof)
         case _:
             raise ValueError(f"no maker's protocol is called {vendor!r}")

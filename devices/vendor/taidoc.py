@@ -5,11 +5,11 @@ A meter answers one question at a time. The order:
 1. model: without it no record can be read;
 2. clock, noted before it is corrected;
 3. how many records there are;
-4. the times of the records, newest first, back to the last one known;
-5. time and value of each new one, oldest first, so that their times go forward as they are kept;
-   each record is kept the moment it is complete, its three answers as they came. Where the time
-   is no longer the one of step 4 a measurement came in between and moved the places of all: then
-   the next link reads on;
+4. time and value of the newest one, and of the ones known already, until those are found;
+5. time and value of each one that came since, oldest first, so that their times go forward as they
+   are kept. A few are read, then count and newest record once more: where these have changed a
+   measurement came in between and moved the places of all. Then the few are read again, else kept,
+   their three answers as they came;
 6. the clock is set, where it is wrong and ours is known. Never earlier: meters are told of that
    then no longer answer for their memory;
 7. the meter is switched off, or it would advertise until its own time is up.
@@ -22,10 +22,13 @@ An answer does not say which record it is about. So no two questions of one sort
 other, and after a question that was asked twice stands another one, a fence: a second answer to
 the old question comes before the answer to the new one, and is known by its sort for a stray.
 
-Meters number nothing. The place of a record is its minute since 2000 times 16, plus how many of
-that minute came before it, and the last place is what :class:`NoteSequence` remembers. A newest
-record before it means that the meter's clock went back: then all is read anew, and the gateway
-recognises what it has.
+Meters number nothing, and their clocks go back or were never set. So a record is known by those
+before it: :class:`NoteSequence` remembers how many records there were up to the last one kept, and
+as its proof the last ones themselves. In the memory they stand as far back as the count has grown,
+or further where the memory is full and the oldest went; where all agree as far as they reach, or
+over two different minutes, everything newer is new. Where they stand nowhere the memory was
+emptied: that is told, and all is read. Two things cannot be told apart by anybody: memories that
+are full, without any time, and the same record for record.
 
 Sources: as in :mod:`devices.gatt.taidoc`; that the clock is set last, that the meter says READY by
 itself and wants the question again, and that an echo of the question may come: a public session for
@@ -36,7 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from devices.conversation.commands import (
     Keep,
@@ -55,35 +58,77 @@ ANSWER_S = 3.0
 """A meter answers within a connection interval or two; this is patient."""
 TRIES_MAX = 3
 RECORDS_MAX = 40
-"""Records read in one link: four questions each, 0.1 to 0.2 s a question, within the link's limit
-of a minute. A person measures a few times a day, so this is weeks."""
+"""New records read in one link: three questions each, 0.1 to 0.2 s a question, within the link's
+limit of a minute. A person measures a few times a day, so this is weeks."""
+KNOWN_MAX = 16
+"""How many of the last records are remembered, to find them again in the memory."""
+TOGETHER = 8
+"""Records that are read before it is looked whether the memory has moved."""
 CLOCK_RIGHT_S = 90.0
 """A meter shows whole minutes; nearer than one and a half it is called right."""
-PLACES_A_MINUTE = 16
 
-_EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - a meter's clock has no zone
+_BODIES_BYTES = 8
 _Answer = tuple[Frame, bytes]
 _Talk = Generator[Step | Frame, _Answer | None, None]
 _Asking = Generator[Frame, _Answer | None, _Answer | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A record whose time is known: its index (0 is the newest), place and answer as it came."""
+class _NoAnswer(Exception):
+    """The meter did not answer a question about its records; says what is missing by that."""
 
-    index: int
-    place: int | None
-    raw_time: bytes
+
+class _HasMoved(Exception):
+    """The meter measured while it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is kept of a memory: how many records it held then, and the last of them, newest first.
+
+    Each is the eight bytes that the meter told: four of the time, four of the value.
+    """
+
+    count: int = 0
+    bodies: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, number: int | None, proof: bytes | None) -> _Known:
+        """Read a note; nothing is known where it has no proof."""
+        if number is None or not proof or len(proof) % _BODIES_BYTES:
+            return cls()
+        starts = range(0, len(proof), _BODIES_BYTES)
+        return cls(number, tuple(proof[at : at + _BODIES_BYTES] for at in starts))
+
+    def note(self) -> NoteSequence:
+        return NoteSequence(CHARACTERISTIC, self.count, b"".join(self.bodies))
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record's two answers as they came, and what they say."""
+
+    raw: bytes
+    bodies: bytes
+
+
+@dataclass(slots=True)
+class _Memory:
+    """A meter's memory in one reading: how many records it has, and those read, 0 the newest."""
+
+    count: int
+    read: dict[int, _Record] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Reading:
     """The :class:`~devices.vendor.exchange.Exchange` of one link with a meter.
 
-    ``last_place`` is the number last noted for this meter, None where there was none.
+    ``number`` and ``proof`` are those of the last :class:`NoteSequence` for this meter, None where
+    there was none.
     """
 
-    last_place: int | None = None
+    number: int | None = None
+    proof: bytes | None = None
     is_done: bool = False
     _now: Moment = field(default_factory=lambda: Moment(0.0, None))
     _talk: _Talk | None = None
@@ -167,10 +212,10 @@ class Reading:
             yield from self._set_clock(offset_s)
         yield Frame(Command.TURN_OFF)
 
-    def _answer(self, question: Frame, *, is_fenced: bool = False) -> _Asking:
+    def _answer(self, question: Frame) -> _Asking:
         """Ask; returns the answer that is surely to this question, or None."""
         answer = yield question
-        if answer is None or (self._tries == 1 and not is_fenced):
+        if answer is None or self._tries == 1:
             return answer
         other = Command.CLOCK if question.command == Command.MODEL else Command.MODEL
         fence = yield Frame(other)
@@ -178,58 +223,101 @@ class Reading:
 
     def _records(self, raw_model: bytes) -> Generator[Step | Frame, _Answer | None, bool]:
         """Read what is new; returns whether the meter answered to the end."""
-        count = yield from self._answer(Frame(Command.RECORD_COUNT))
-        if count is None:
-            yield NoteEvent("records_missing", "the meter does not say how many records it has")
-            return False
-        entries = yield from self._new_entries(int.from_bytes(count[0].body[:2], "little"))
-        for entry in reversed(entries or []):
-            time = yield from self._answer(_about(Command.RECORD_TIME, entry.index))
-            if time is not None and time[1] != entry.raw_time:
-                yield NoteEvent("records_missing", "the meter measured while it was read")
-                return True
-            question = _about(Command.RECORD_VALUE, entry.index)
-            value = None if time is None else (yield from self._answer(question))
-            if time is None or value is None:
-                yield NoteEvent("records_missing", "the meter stopped answering within its records")
+        for _ in range(TRIES_MAX):
+            try:
+                yield from self._new_records(raw_model)
+            except _NoAnswer as missing:
+                yield NoteEvent("records_missing", f"the meter does not say {missing}")
                 return False
-            yield Keep(CHARACTERISTIC, raw_model + time[1] + value[1])
-            if entry.place is not None:
-                yield NoteSequence(CHARACTERISTIC, entry.place)
-        return entries is not None
+            except _HasMoved:
+                continue
+            return True
+        yield NoteEvent("records_missing", "the meter measured while it was read")
+        return True
 
-    def _new_entries(
-        self, count: int
-    ) -> Generator[Step | Frame, _Answer | None, list[_Entry] | None]:
-        """Return the records after the last known one, newest first; None: no answer."""
-        heard: list[tuple[int, datetime | None, bytes]] = []
-        last = self.last_place
-        has_met_last = False
-        for index in range(min(count, RECORDS_MAX)):
-            answer = yield from self._answer(_about(Command.RECORD_TIME, index), is_fenced=True)
+    def _new_records(self, raw_model: bytes) -> _Talk:
+        memory = _Memory((yield from self._count()))
+        if not memory.count:
+            return
+        yield from self._record(memory, 0)
+        known = _Known.of(self.number, self.proof)
+        found = yield from self._found(memory, known)
+        if found is None and known.bodies:
+            yield NoteEvent("numbering_restarted", "the last known record was not found")
+        new = memory.count if found is None else found
+        if new > RECORDS_MAX:
+            yield NoteEvent("records_missing", f"{new - RECORDS_MAX} older records stay in it")
+        if found is None or new > RECORDS_MAX:
+            known = _Known()
+        for end in range(min(new, RECORDS_MAX), 0, -TOGETHER):
+            together = range(end - 1, max(0, end - TOGETHER) - 1, -1)
+            for index in together:
+                yield from self._record(memory, index)
+            yield from self._stand_still(memory)
+            for index in together:
+                record = memory.read[index]
+                bodies = (record.bodies, *known.bodies)[:KNOWN_MAX]
+                known = _Known(memory.count - index, bodies[: memory.count - index])
+                note = known.note()
+                self.number, self.proof = note.number, note.proof
+                yield Keep(CHARACTERISTIC, raw_model + record.raw)
+                yield note
+
+    def _found(
+        self, memory: _Memory, known: _Known
+    ) -> Generator[Step | Frame, _Answer | None, int | None]:
+        """Return where the last known record stands, None where it does not, or too far back."""
+        if not known.bodies:
+            return None
+        first = max(0, memory.count - known.count)
+        for index in range(first, min(memory.count, first + RECORDS_MAX)):
+            if (yield from self._stands_at(index, memory, known)):
+                return index
+        return None
+
+    def _stands_at(
+        self, index: int, memory: _Memory, known: _Known
+    ) -> Generator[Step | Frame, _Answer | None, bool]:
+        times: set[datetime] = set()
+        for at, bodies in enumerate(known.bodies[: memory.count - index], index):
+            record = yield from self._record(memory, at)
+            if record.bodies != bodies:
+                return False
+            time = taidoc.read_stamp(bodies[:4]).time
+            times |= set() if time is None else {time}
+            if len(times) > 1:
+                # While its clock goes forward no later record can follow on that same one.
+                return True
+        # A memory that shrank was emptied: without a time, what is equal in it need not be it.
+        return memory.count >= known.count or bool(times)
+
+    def _stand_still(self, memory: _Memory) -> _Talk:
+        """Raise _HasMoved where a record came since ``memory`` was begun."""
+        again = _Memory((yield from self._count()))
+        newest = yield from self._record(again, 0)
+        if again.count != memory.count or newest != memory.read[0]:
+            raise _HasMoved
+
+    def _count(self) -> Generator[Frame, _Answer | None, int]:
+        answer = yield from self._answer(Frame(Command.RECORD_COUNT))
+        if answer is None:
+            raise _NoAnswer("how many records it has")
+        return int.from_bytes(answer[0].body[:2], "little")
+
+    def _record(self, memory: _Memory, index: int) -> Generator[Frame, _Answer | None, _Record]:
+        """Return the record at ``index``, asking for it where it was not read yet."""
+        if index in memory.read:
+            return memory.read[index]
+        answers = []
+        for command in (Command.RECORD_TIME, Command.RECORD_VALUE):
+            about = Frame(command, index.to_bytes(2, "little") + bytes(2))
+            answer = yield from self._answer(about)
             if answer is None:
-                yield NoteEvent("records_missing", "the meter stopped answering for its times")
-                return None
-            time = taidoc.read_stamp(answer[0].body).time
-            is_of_last = time is not None and last is not None and _is_within(last, time)
-            if has_met_last and not is_of_last:
-                # Older, whatever they say: times are later here where the clock was set back since.
-                break
-            has_met_last |= is_of_last
-            is_older = time is not None and last is not None and _end_of(time) <= last
-            if is_older and index:
-                break
-            if is_older:
-                yield NoteEvent("numbering_restarted", "the meter's clock went back")
-                yield NoteSequence(CHARACTERISTIC, None)
-                last = None
-            heard.append((index, time, answer[1]))
-        else:
-            if count > RECORDS_MAX:
-                left = count - RECORDS_MAX
-                yield NoteEvent("records_missing", f"{left} older records stay in the meter")
-        placed = _placed(heard)
-        return [one for one in placed if one.place is None or last is None or one.place > last]
+                raise _NoAnswer(f"what is in its record {index} of {memory.count}")
+            answers.append(answer)
+        (time, raw_time), (value, raw_value) = answers
+        memory.read[index] = _Record(raw_time + raw_value, time.body + value.body)
+        return memory.read[index]
 
     def _set_clock(self, offset_s: float | None) -> _Talk:
         if self._now.local is None:
@@ -246,34 +334,3 @@ class Reading:
         if told is None or self._now.local is None:
             return None
         return (told - self._now.local.replace(second=0, microsecond=0)).total_seconds()
-
-
-def _about(command: Command, index: int) -> Frame:
-    return Frame(command, index.to_bytes(2, "little") + bytes(2))
-
-
-def _minute(time: datetime) -> int:
-    """Return the first place of the minute of ``time``."""
-    return (time - _EPOCH) // timedelta(minutes=1) * PLACES_A_MINUTE
-
-
-def _end_of(time: datetime) -> int:
-    """Return the first place after the minute of ``time``."""
-    return _minute(time) + PLACES_A_MINUTE
-
-
-def _is_within(place: int, time: datetime) -> bool:
-    return _minute(time) <= place < _end_of(time)
-
-
-def _placed(heard: list[tuple[int, datetime | None, bytes]]) -> list[_Entry]:
-    """Give each record its place; within a minute the oldest comes first."""
-    entries: list[_Entry] = []
-    earlier: dict[datetime, int] = {}
-    for index, time, raw in reversed(heard):
-        place = None
-        if time is not None:
-            place = _minute(time) + min(earlier.get(time, 0), PLACES_A_MINUTE - 1)
-            earlier[time] = earlier.get(time, 0) + 1
-        entries.append(_Entry(index, place, raw))
-    return entries[::-1]

@@ -51,11 +51,15 @@ def encode(values: Values, stamp: datetime | None) -> bytes:
 
 @dataclass(slots=True)
 class Answering:
-    """The behaviour of meters that must be asked. What was asked for stays in the memory."""
+    """The behaviour of meters that must be asked. What was asked for stays in the memory.
+
+    What was told counts as delivered when the meter is switched off: only then is it read through.
+    """
 
     device: VirtualDevice
     undelivered: list[Record] = field(default_factory=list)
     memory: list[Record] = field(default_factory=list)
+    _told: list[Record] = field(default_factory=list)
 
     def store(self, values: Values, stamp: datetime | None) -> Record:
         """Keep a value; the oldest goes where the memory is full."""
@@ -86,6 +90,7 @@ class Answering:
             for frame in self._answers(raw):
                 await self._tell(visit, raw, frame)
             if raw[1:2] == bytes((Command.TURN_OFF,)):
+                self._deliver()
                 return
             within_s = ASKED_AGAIN_WITHIN_S
 
@@ -109,10 +114,18 @@ class Answering:
             return
         index = int.from_bytes(raw[_BODY][:2], "little")
         record = self.memory[len(self.memory) - 1 - index]
+        if record.delivered or any(record is one for one in self._told):
+            # Asked for again, to know what is new by it.
+            await visit.notify(taidoc.CHARACTERISTIC, frame)
+            return
         await visit.notify_records(taidoc.CHARACTERISTIC, [Record(frame)])
-        record.delivered = True
-        if record in self.undelivered:
-            self.undelivered.remove(record)
+        self._told.append(record)
+
+    def _deliver(self) -> None:
+        for record in self._told:
+            record.delivered = True
+        self.undelivered[:] = [record for record in self.undelivered if not record.delivered]
+        self._told.clear()
 
 
 def _stored(raw: bytes) -> Stored:

@@ -13,7 +13,7 @@ from devices.gatt import nonin_oximetry, taidoc
 from devices.gatt.nonin_oximetry import Frame
 from devices.vendor import taidoc_meter
 from devices.vendor.taidoc import Reading
-from tests.devices.vendor.fix_meter import Meter, link
+from tests.devices.vendor.fix_meter import Meter, after, link
 from tests.gateway.fix_home import CUFF, STOCKHOLM, Home, make_home
 
 
@@ -33,7 +33,7 @@ def local(home: Home) -> datetime:
     return home.clock.read().utc.astimezone(STOCKHOLM).replace(tzinfo=None, second=0, microsecond=0)
 
 
-def serve(home: Home, meter: Meter, last_place: int | None = None) -> int | None:
+def serve(home: Home, meter: Meter, last: Reading | None = None) -> Reading:
     """Hold a link and journal what it brings, as the radio does: every frame, then each record."""
 
     class Journaled(Meter):
@@ -43,10 +43,10 @@ def serve(home: Home, meter: Meter, last_place: int | None = None) -> int | None
                 keep(home, frame)
             return frames
 
-    told = link(Reading(last_place), Journaled([]), local=local(home))
+    told = link(last or Reading(), Journaled([]), local=local(home))
     for raw in told.kept:
         keep(home, raw)
-    return told.sequences[-1] if told.sequences else last_place
+    return after(told, last)
 
 
 def keep(home: Home, raw: bytes, characteristic: str = taidoc.CHARACTERISTIC) -> None:

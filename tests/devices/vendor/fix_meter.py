@@ -11,6 +11,7 @@ from devices.conversation.commands import Keep, Moment, NoteEvent, NoteSequence,
 from devices.gatt.taidoc import CHARACTERISTIC
 from devices.vendor import taidoc_meter
 from devices.vendor.exchange import Exchange, Step, Steps
+from devices.vendor.taidoc import Reading
 from devices.vendor.taidoc_meter import Stored
 
 NOW = datetime(2026, 11, 22, 8, 15, 40)  # noqa: DTZ001 - a device has no zone
@@ -76,9 +77,16 @@ class Told:
 
     kept: list[bytes]
     events: list[str]
-    sequences: list[int | None]
+    sequences: list[NoteSequence]
     others: list[Step]
     seconds: int
+
+
+def after(told: Told, before: Reading | None = None) -> Reading:
+    """Return the exchange of the next link: it knows what the last note said."""
+    if told.sequences:
+        return Reading(told.sequences[-1].number, told.sequences[-1].proof)
+    return Reading() if before is None else Reading(before.number, before.proof)
 
 
 def link(
@@ -104,8 +112,8 @@ def link(
                     told.kept.append(raw)
                 case NoteEvent(what, _):
                     told.events.append(what)
-                case NoteSequence(_, number):
-                    told.sequences.append(number)
+                case NoteSequence():
+                    told.sequences.append(step)
                 case _:
                     told.others.append(step)
 

@@ -91,7 +91,7 @@ def test_a_meter_is_asked_after_it_was_subscribed_to_and_the_link_ends() -> None
     assert isinstance(decoded, gatt.Reading)
     assert decoded.measurements[0].device_time == time
     (noted,) = [one for one in link.commands if isinstance(one, NoteSequence)]
-    again = Link(Conversation(METER, noted.number), Meter([record]))
+    again = Link(Conversation(METER, noted.number, proof=noted.proof), Meter([record]))
     again.tell(Connected(frozenset(METER.measurements), bonded=False))
     assert again.kept() == []
 

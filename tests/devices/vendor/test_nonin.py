@@ -90,6 +90,6 @@ def test_any_bytes_are_heard(frames: list[bytes]) -> None:
 
 def test_makers_by_name() -> None:
     assert {type(exchange(name)) for name in VENDORS} == {SpotCheck, Reading}
-    assert exchange("taidoc", 7) == Reading(7)
+    assert exchange("taidoc", 7, b"seven") == Reading(7, b"seven")
     with pytest.raises(ValueError, match="abbott"):
         exchange("abbott")

@@ -1,5 +1,6 @@
 """Talking with a TaiDoc meter: what is new, once, in order, with its own time, on any line."""
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,12 +13,13 @@ from devices.gatt import taidoc
 from devices.gatt.taidoc import CHARACTERISTIC, Command, Frame
 from devices.measurement import Measurement
 from devices.vendor import taidoc_meter
-from devices.vendor.taidoc import RECORDS_MAX, TRIES_MAX, Reading
+from devices.vendor.taidoc import RECORDS_MAX, TOGETHER, TRIES_MAX, Reading
 from devices.vendor.taidoc_meter import Stored
 from tests.devices.vendor.fix_meter import (
     NOW,
     Fault,
     Meter,
+    after,
     late,
     link,
     silent,
@@ -67,8 +69,8 @@ def test_a_first_link_reads_all_oldest_first_and_switches_off() -> None:
     assert told.others == [NoteClock(0.0)]
     assert commands(meter) == [
         *("MODEL", "CLOCK", "RECORD_COUNT"),
-        *["RECORD_TIME", "MODEL"] * 3,
         *["RECORD_TIME", "RECORD_VALUE"] * 3,
+        *("RECORD_COUNT", "RECORD_TIME", "RECORD_VALUE"),
         "TURN_OFF",
     ]
 
@@ -78,57 +80,182 @@ def test_the_next_link_reads_only_what_is_new() -> None:
     told = link(Reading(), Meter(records))
     newer = [*records, *pressures(1, last=MINUTE + timedelta(hours=5))]
     meter = Meter(newer)
-    again = link(Reading(told.sequences[-1]), meter)
+    again = link(after(told), meter)
     assert [systolic(raw) for raw in again.kept] == [100]
-    assert commands(meter).count("RECORD_VALUE") == 1
-    assert link(Reading(again.sequences[-1]), Meter(newer)).kept == []
+    # The new one twice, and two that are known.
+    assert commands(meter).count("RECORD_VALUE") == 4
+    assert link(after(again), Meter(newer)).kept == []
 
 
 def test_two_records_of_one_minute_are_two_and_none_comes_again() -> None:
     first = taidoc_meter.pressure(MINUTE, systolic_mmhg=120, diastolic_mmhg=80, pulse_bpm=60)
     second = taidoc_meter.pressure(MINUTE, systolic_mmhg=130, diastolic_mmhg=80, pulse_bpm=60)
     told = link(Reading(), Meter([first]))
-    again = link(Reading(told.sequences[-1]), Meter([first, second]))
+    again = link(after(told), Meter([first, second]))
     assert [systolic(raw) for raw in again.kept] == [130]
-    assert link(Reading(again.sequences[-1]), Meter([first, second])).kept == []
+    assert link(after(again), Meter([first, second])).kept == []
 
 
 def test_a_link_lost_in_between_goes_on_where_it_stopped() -> None:
-    records = pressures(5)
-    # Model, clock, count, five times with their fences, then time and value of two.
-    broken = link(Reading(), Meter(records), lost_after=18)
-    assert 0 < len(broken.kept) < 5
-    rest = link(Reading(broken.sequences[-1]), Meter(records))
-    assert [systolic(raw) for raw in broken.kept + rest.kept] == [100, 101, 102, 103, 104]
+    records = pressures(20)
+    # Model, clock, count, the newest, then time and value of nine and the look at the newest.
+    broken = link(Reading(), Meter(records), lost_after=3 + 2 + 16 + 3 + 2)
+    assert len(broken.kept) == TOGETHER
+    rest = link(after(broken), Meter(records))
+    assert [systolic(raw) for raw in broken.kept + rest.kept] == [100 + n for n in range(20)]
 
 
-def test_a_clock_that_went_back_is_told_and_all_is_read_anew() -> None:
-    last = link(Reading(), Meter(pressures(2))).sequences[-1]
-    old = pressures(2, last=datetime(2020, 1, 1, 0, 30))  # noqa: DTZ001 - a device's
-    told = link(Reading(last), Meter(old))
-    assert told.events == ["numbering_restarted"]
-    assert told.sequences[0] is None
-    assert [systolic(raw) for raw in told.kept] == [100, 101]
-    assert link(Reading(told.sequences[-1]), Meter(old)).kept == []
-
-
-def test_records_from_before_the_clock_was_set_back_come_no_second_time() -> None:
+def test_a_clock_that_went_back_hides_nothing_and_repeats_nothing() -> None:
     ahead = pressures(3, last=MINUTE + timedelta(hours=1), step_min=0)
-    last = link(Reading(), Meter(ahead)).sequences[-1]
+    told = link(Reading(), Meter(ahead))
     memory = [*ahead, *pressures(1)]
-    told = link(Reading(last), Meter(memory))
-    assert told.events == ["numbering_restarted"]
+    again = link(after(told), Meter(memory))
+    assert ([systolic(raw) for raw in again.kept], again.events) == ([100], [])
     memory += pressures(1, last=MINUTE + timedelta(minutes=2))
-    again = link(Reading(told.sequences[-1]), Meter(memory))
-    assert (again.kept, again.events) == ([again.kept[-1]], [])
+    third = link(after(again), Meter(memory))
+    assert (len(third.kept), third.events) == (1, [])
+    assert link(after(third), Meter(memory)).kept == []
 
 
-def test_records_without_a_time_are_kept_too() -> None:
-    records = [*pressures(1), *(Stored(None, bytes((n, 90, 80, 60))) for n in (140, 150))]
+@pytest.mark.parametrize("time", [MINUTE, None])
+def test_a_memory_that_was_emptied_is_told_and_all_is_read(time: datetime | None) -> None:
+    def record(systolic_mmhg: int) -> Stored:
+        return taidoc_meter.pressure(
+            time, systolic_mmhg=systolic_mmhg, diastolic_mmhg=80, pulse_bpm=60
+        )
+
+    told = link(Reading(), Meter([record(130), record(140)]))
+    fresh = [taidoc_meter.pressure(None, systolic_mmhg=140, diastolic_mmhg=80, pulse_bpm=60)]
+    again = link(after(told), Meter(fresh))
+    assert ([systolic(raw) for raw in again.kept], again.events) == ([140], ["numbering_restarted"])
+    assert link(after(again), Meter(fresh)).kept == []
+    assert link(after(again), Meter([])).kept == []
+
+
+def test_a_note_without_its_proof_is_no_note() -> None:
+    records = pressures(2)
+    for exchange in (Reading(2, None), Reading(2, b"odd"), Reading(None, bytes(8))):
+        told = link(exchange, Meter(records))
+        assert ([systolic(raw) for raw in told.kept], told.events) == ([100, 101], [])
+
+
+def test_records_without_a_time_are_kept_too_and_once() -> None:
+    records = [*pressures(1), *(Stored(None, bytes((n, 90, 80, 60))) for n in (140, 150, 150))]
     told = link(Reading(), Meter(records))
-    assert [systolic(raw) for raw in told.kept] == [100, 140, 150]
+    assert [systolic(raw) for raw in told.kept] == [100, 140, 150, 150]
     assert read(told.kept[-1]).flags == ("device_time_unknown",)
-    assert len(told.sequences) == 1
+    assert link(after(told), Meter(records)).kept == []
+    records.append(Stored(None, bytes((150, 90, 80, 60))))
+    again = link(after(told), Meter(records))
+    assert ([systolic(raw) for raw in again.kept], again.events) == ([150], [])
+    assert link(after(again), Meter(records)).kept == []
+
+
+@dataclass
+class Life:
+    """A meter with a small memory that is read over many links by one gateway."""
+
+    capacity: int
+    reading: Reading = field(default_factory=Reading)
+    clock: datetime | None = MINUTE
+    measured: list[bytes] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
+    memory: list[Stored] = field(default_factory=list)
+
+    def measure(self, value: int) -> None:
+        body = bytes((value, 90, 80, 60))
+        self.memory.append(Stored(self.clock, body))
+        del self.memory[: -self.capacity]
+        self.measured.append(taidoc.encode_stamp(self.clock) + body)
+
+    def read(self, lost_after: int | None = None) -> None:
+        meter = Meter(self.memory, clock=self.clock)
+        told = link(self.reading, meter, local=None, lost_after=lost_after)
+        self.kept += [raw[10:14] + raw[18:22] for raw in told.kept]
+        self.reading = after(told, self.reading)
+
+
+DAY = st.lists(
+    st.one_of(
+        st.tuples(st.just("measure"), st.integers(100, 103)),
+        st.tuples(st.just("pass"), st.integers(0, 90)),
+        st.tuples(st.just("cut"), st.integers(0, 40)),
+        st.tuples(st.just("link"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def live(life: Life, day: list[tuple[str, int]]) -> None:
+    for what, number in day:
+        match what:
+            case "measure":
+                life.measure(number)
+            case "pass" if life.clock is not None:
+                life.clock += timedelta(minutes=number)
+            case "cut":
+                life.read(lost_after=number)
+            case "link":
+                life.read()
+            case "back" if life.clock is not None:
+                life.clock -= timedelta(minutes=number)
+            case "reset":
+                life.clock = None
+            case "set":
+                life.clock = MINUTE + timedelta(days=number)
+            case "clear":
+                life.memory.clear()
+            case _:
+                pass
+    life.read()
+
+
+BACK = st.tuples(st.sampled_from(["back", "reset", "set"]), st.integers(0, 120))
+
+
+@given(st.one_of(st.just(MINUTE), st.none()), st.lists(st.one_of(DAY, BACK.map(lambda one: [one]))))
+def test_every_record_is_kept_once_in_its_order_whatever_its_clock_does(
+    clock: datetime | None, days: list[list[tuple[str, int]]]
+) -> None:
+    life = Life(capacity=1000, clock=clock)
+    for day in days:
+        live(life, day)
+    assert life.kept == life.measured
+
+
+@given(st.integers(2, 12), st.lists(DAY, max_size=6))
+def test_a_full_memory_loses_only_what_it_lost_itself(
+    capacity: int, days: list[list[tuple[str, int]]]
+) -> None:
+    life = Life(capacity=capacity)
+    for day in days:
+        life.clock = (life.clock or MINUTE) + timedelta(minutes=1)
+        for start in range(0, len(day), max(1, capacity - 2)):
+            # Between two whole links no more is measured than the memory holds.
+            live(life, day[start : start + max(1, capacity - 2)])
+            assert life.clock is not None
+            life.clock += timedelta(minutes=1)
+    assert life.kept == life.measured
+
+
+@given(
+    st.integers(3, 12),
+    st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 40)), st.booleans())),
+)
+def test_a_full_memory_without_any_time_tells_its_records_apart_by_their_row(
+    capacity: int, links: list[tuple[int, int | None, bool]]
+) -> None:
+    life = Life(capacity=capacity, clock=None)
+    for number, (count, lost_after, is_emptied) in enumerate(links):
+        if is_emptied:
+            life.memory.clear()
+        for _ in range(min(count, capacity - 1)):
+            # Values that only come again after more than a memory.
+            life.measure(20 + len(life.measured) % 200)
+        if lost_after is not None:
+            life.read(lost_after)
+        life.read()
+        assert life.kept == life.measured, number
 
 
 def test_no_records_at_all() -> None:
@@ -176,8 +303,8 @@ def test_no_clock_is_set_by_a_time_that_nobody_knows() -> None:
 
 
 def test_a_clock_that_is_not_taken_is_told() -> None:
-    before = ("MODEL", "CLOCK", "RECORD_COUNT", "RECORD_TIME", "MODEL", "RECORD_TIME", "VALUE")
-    faults = [*[whole] * len(before), *[silent] * TRIES_MAX]
+    # Model, clock, then twice count, time and value.
+    faults = [*[whole] * 8, *[silent] * TRIES_MAX]
     told = link(Reading(), Meter(pressures(1), clock=None, faults=faults))
     assert told.events == ["clock_refused"]
     assert len(told.kept) == 1
@@ -192,7 +319,8 @@ def test_one_fault_anywhere_costs_nothing(fault: Fault, place: int) -> None:
     assert told.events == []
 
 
-def test_a_measurement_in_between_moves_all_places_and_the_next_link_reads_on() -> None:
+@pytest.mark.parametrize("place", range(13))
+def test_a_measurement_in_between_moves_all_places_and_they_are_read_again(place: int) -> None:
     records = pressures(3)
     later = pressures(1, last=MINUTE + timedelta(minutes=2))
 
@@ -200,15 +328,25 @@ def test_a_measurement_in_between_moves_all_places_and_the_next_link_reads_on() 
         records.extend(later)
         return frames
 
-    # During the time of the second value.
-    told = link(Reading(), Meter(records, faults=[*[whole] * 10, measure]))
-    assert told.events == ["records_missing"]
-    assert [systolic(raw) for raw in told.kept] == [100]
-    rest = link(Reading(told.sequences[-1]), Meter(records))
-    assert [systolic(raw) for raw in rest.kept] == [101, 102, 100]
+    told = link(Reading(), Meter(records, faults=[*[whole] * place, measure]))
+    rest = link(after(told), Meter(records))
+    assert told.events == []
+    assert [systolic(raw) for raw in told.kept + rest.kept] == [100, 101, 102, 100]
 
 
-@pytest.mark.parametrize(("place", "kept"), [(0, 0), (2, 0), (4, 0), (11, 1)])
+def test_a_meter_that_measures_on_and_on_is_left_for_the_next_link() -> None:
+    records = pressures(3)
+
+    def measure(frames: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        if frames[0][1] == Command.RECORD_COUNT:
+            records.extend(pressures(1, last=MINUTE + timedelta(minutes=len(records))))
+        return frames
+
+    told = link(Reading(), Meter(records, faults=[measure] * 40))
+    assert (told.kept, told.events) == ([], ["records_missing"])
+
+
+@pytest.mark.parametrize(("place", "kept"), [(0, 0), (2, 0), (4, 0), (9, 0), (11, 0)])
 def test_a_meter_that_falls_silent_is_given_up_on(place: int, kept: int) -> None:
     meter = Meter(pressures(3), faults=[*[whole] * place, *[silent] * 50])
     told = link(Reading(), meter)
@@ -246,12 +384,11 @@ def test_what_one_link_missed_the_next_one_brings(
     faults: list[Fault], more: list[Fault], count: int
 ) -> None:
     records = pressures(count)
-    last: int | None = None
-    kept: list[bytes] = []
+    exchange, kept = Reading(), []
     for line in (faults, more, []):
-        told = link(Reading(last), Meter(records, faults=line))
+        told = link(exchange, Meter(records, faults=line))
         kept += told.kept
-        last = told.sequences[-1] if told.sequences else last
+        exchange = after(told, exchange)
     assert [systolic(raw) for raw in kept] == [100 + n for n in range(count)]
 
 

@@ -30,10 +30,11 @@ async def test_a_meter_answers_what_it_is_asked_and_forgets_nothing() -> None:
             assert meter.undelivered
             value = await ask(host, Command.RECORD_VALUE)
             assert value.body == bytes((128, 95, 79, 66))
-            assert meter.undelivered == []
+            assert meter.undelivered, "nobody said yet that it was read through"
             assert (await ask(host, Command.RECORD_VALUE)).body == value.body
             await ask(host, Command.TURN_OFF)
             await host.over()
+        assert meter.undelivered == []
 
 
 async def test_a_meter_that_is_asked_no_more_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,13 +35,14 @@ class MemoryNotes:
     """What a gateway remembers between links, in memory."""
 
     number: int | None = None
+    last_record: bytes | None = None
     events: list[str] = field(default_factory=list)
 
     def last_sequence(self, dev: str, characteristic: str) -> int | None:
         return self.number
 
     def proof(self, dev: str, characteristic: str) -> bytes | None:
-        return None
+        return self.last_record
 
     def consent(self, dev: str) -> Consent | None:
         return None
@@ -50,7 +51,7 @@ class MemoryNotes:
         self, dev: str, characteristic: str, number: int | None, proof: bytes | None
     ) -> None:
         assert characteristic == taidoc.CHARACTERISTIC
-        self.number = number
+        self.number, self.last_record = number, proof
 
     def event(self, dev: str, what: str, detail: str) -> None:
         self.events.append(what)
