@@ -110,5 +110,6 @@ def bits(values: Values, names: Mapping[str, int]) -> int:
 
 
 def user_of(values: Values) -> int | None:
-    """Return whose value it is, None where the device does not say."""
-    return int(values["user"]) if "user" in values else None
+    """Return whose value it is, None where the device does not say (NaN among it)."""
+    user = number(values, "user")
+    return None if isinstance(user, Absent) else int(user)

@@ -47,18 +47,17 @@ def encode(values: Values, stamp: datetime | None) -> bytes:
             sample_location=CONTROL_SOLUTION if is_test else "finger",
             time_offset_min=0,
             status=bits(values, STATUS) or None,
-            context_follows="meal" in values,
+            context_follows=not isinstance(number(values, "meal"), Absent),
         )
     )
 
 
 def encode_context(values: Values, _stamp: datetime | None) -> bytes:
     """A 2A34 value with the ``meal`` (a number of ``glucose_context.MEALS``), or nothing."""
-    if "meal" not in values:
+    meal = number(values, "meal")
+    if isinstance(meal, Absent):
         return b""
-    return glucose_context.encode(
-        GlucoseContext(int(values.get("number", 0)), meal=int(values["meal"]))
-    )
+    return glucose_context.encode(GlucoseContext(int(values.get("number", 0)), meal=int(meal)))
 
 
 GLUCOSE_METER = Design(

@@ -1,12 +1,14 @@
 """Each fault shows its effect to a plain host, and goes when it is switched off."""
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
 from bumble.gatt import GATT_SERVICE_CHANGED_CHARACTERISTIC
 
+from devices import gatt
 from devices.gatt import current_time, date_time, record_access
 from devices.gatt.record_access import Count, Op, Operator, Request, Response, Result
 from devices.virtual.device import VirtualDevice
@@ -194,6 +196,19 @@ async def test_a_failed_record_is_a_record(what: str) -> None:
             await host.subscribe("2A52", device.design.measurement)
             await host.ask("2A52", ALL)
         assert "measurement_failed" in host.measurements(device.design.measurement)[0].flags
+
+
+@pytest.mark.parametrize(
+    ("what", "name"), [("glucose_meter", "meal"), ("two_user_cuff", "user"), ("scale", "user")]
+)
+@pytest.mark.parametrize("said", [2.0, math.nan])
+async def test_what_stands_beside_a_failed_value(what: str, name: str, said: float) -> None:
+    async with VirtualHome(window_s=5) as home:
+        device = await bring(home, what, Faults(nan_values=True))
+        raw = device.store({**PLAIN[what], name: said}).raw
+    decoded = gatt.decode(device.design.measurement, raw)
+    assert isinstance(decoded, gatt.Reading)
+    assert "measurement_failed" in decoded.measurements[0].flags
 
 
 async def test_a_strap_on_the_table() -> None:
