@@ -64,6 +64,7 @@ class RecordServer:
     undelivered: list[Record] = field(default_factory=list)
     memory: list[Record] = field(default_factory=list)
     next_number: int = 1
+    _told: set[int] = field(default_factory=set)
     _is_reporting: bool = False
     _is_aborted: bool = False
 
@@ -79,6 +80,7 @@ class RecordServer:
             also(design, numbered, stamp),
             number=int(numbered["number"]),
         )
+        self._told.discard(record.number)
         self.memory.append(record)
         del self.memory[:-MEMORY_MAX]
         self.undelivered.append(record)
@@ -98,6 +100,7 @@ class RecordServer:
         """Forget all records and number from the beginning."""
         self.memory.clear()
         self.undelivered.clear()
+        self._told.clear()
         self.next_number = 1
 
     def read(self, _uuid: str) -> bytes | None:
@@ -178,8 +181,12 @@ class RecordServer:
         return sent, Response(request.op, Result.SUCCESS)
 
     def _has_all_before(self, number: int) -> None:
-        """Who asks from a number on has what comes before it, whatever was confirmed."""
-        for record in [one for one in self.undelivered if one.number < number]:
+        """Who asks from a number on has what it was told before it, whatever was confirmed.
+
+        What was never told it cannot have: it asks by the numbers from before they began anew.
+        """
+        has = [one for one in self.undelivered if one.number < number and one.number in self._told]
+        for record in has:
             record.delivered = True
             self.undelivered.remove(record)
 
@@ -191,6 +198,7 @@ class RecordServer:
                 break
             some = self._that_fit(records[len(sent) :], visit.room_bytes)
             await visit.notify_records(uuid, some)
+            self._told |= {record.number for record in some}
             sent += some
         if self.device.faults.lose_confirmation:
             self.device.switch_off("lose_confirmation")

@@ -10,13 +10,16 @@ from bumble.gatt import GATT_SERVICE_CHANGED_CHARACTERISTIC
 
 from devices import gatt
 from devices.gatt import current_time, date_time, record_access
-from devices.gatt.record_access import Count, Op, Operator, Request, Response, Result
+from devices.gatt.record_access import ByNumber, Count, Op, Operator, Request, Response, Result
 from devices.virtual.device import VirtualDevice
 from devices.virtual.faults import NO_FAULTS, Faults
 from devices.virtual.home import VirtualHome
 from tests.devices.virtual.fix_visit import PLAIN, Heard, awake, bring, linked
 
 ALL = record_access.encode(Request(Op.REPORT_RECORDS, Operator.ALL))
+FROM_300 = record_access.encode(
+    Request(Op.REPORT_RECORDS, Operator.GREATER_OR_EQUAL, ByNumber(minimum=300))
+)
 COUNT = record_access.encode(Request(Op.COUNT_RECORDS, Operator.ALL))
 
 
@@ -369,6 +372,23 @@ async def test_numbers_that_begin_anew(what: str, first: int) -> None:
         assert record.number == first
         assert [one.number for one in device.undelivered] == [first]
         assert not device.faults.names()
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_only_what_was_told_counts_as_had_before(is_told: bool) -> None:
+    async with VirtualHome(window_s=5) as home:
+        device = await stored(home, "glucose_meter", 3, lose_confirmation=is_told)
+        async with awake(device):
+            if is_told:
+                async with linked(home, device) as host:
+                    await host.subscribe("2A52", "2A18")
+                    await host.client.write_gatt_char("2a52", ALL, response=True)
+                    await host.over()
+            async with linked(home, device) as host:
+                # As one asks who knows the numbers from before the batteries were changed.
+                await host.subscribe("2A52", "2A18")
+                await host.ask("2A52", FROM_300)
+                assert len(device.undelivered) == (0 if is_told else 3)
 
 
 async def answers(
