@@ -92,11 +92,23 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copy(source, target)
 
 
+def _in_tree(tree: Path, path: Path) -> Path:
+    """Follow links as they are meant inside ``tree``; an absolute one would lead to this machine.
+
+    Debian 12's loader is such a link: with this machine's in its place its programs die at once.
+    """
+    while path.is_symlink():
+        link = path.readlink()
+        path = tree / link.relative_to("/") if link.is_absolute() else path.parent / link
+    return path
+
+
 def _copy_program(tree: Path, name: str, out: Path) -> None:
     """Copy a program, or a library, and whatever it needs that is not there yet."""
-    source, target = tree / name, out / (name if name.startswith("usr/") else f"usr/{name}")
+    target = out / (name if name.startswith("usr/") else f"usr/{name}")
     if target.exists():
         return
+    source = _in_tree(tree, tree / name)
     _copy(source, target)
     for needed in needs(source):
         if needed.startswith("/"):
