@@ -317,11 +317,15 @@ class Conversation:
             return self._records.tick(now)
         if self._consent is not None and not self._consent.is_settled:
             return self._consent.tick(now)
-        if now.mono_s - self._heard_s >= self.profile.quiet_s:
+        if now.mono_s - self._heard_s >= self._quiet_s():
             return self._end(Ending.QUIET)
         if self._exchange is not None:
             return self._exchanged(self._exchange.tick(now))
         return ()
+
+    def _quiet_s(self) -> float:
+        after_s = self.profile.quiet_after_s
+        return self.profile.quiet_s if self.values == 0 or after_s is None else after_s
 
     def _end(self, ending: Ending) -> tuple[Command, ...]:
         self.ending = ending

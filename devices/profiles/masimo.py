@@ -23,6 +23,7 @@ OXIMETER = Profile(
     must_bond=False,
     # The link may be up for as long as the finger is in; then comes the only value.
     quiet_s=170.0,
+    quiet_after_s=12.0,
     link_max_s=180.0,
     source="weliem/blessed-android issue 81",
 )

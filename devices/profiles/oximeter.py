@@ -24,6 +24,8 @@ OXIMETER = Profile(
     must_bond=False,
     # It links up with the finger in; the value comes when the finger leaves, often after a minute.
     quiet_s=120.0,
+    # Then it is done; whoever measures next must find the adapter free.
+    quiet_after_s=12.0,
     link_max_s=180.0,
     source="Bluetooth SIG, Pulse Oximeter Service 1.0.1",
 )

@@ -41,8 +41,10 @@ class Profile:
     where the device has it. ``reads`` are read once a link and kept. ``must_bond`` says that
     nothing works on an unencrypted link. ``records`` is set where stored records must be asked for.
     ``has_users`` where the device keeps its users apart and says whose value it is. ``quiet_s``
-    without a value ends the link, ``link_max_s`` ends it in any case. ``vendor`` names the maker's
-    own protocol (:mod:`devices.vendor`) where the family speaks one.
+    without a value ends the link; ``quiet_after_s``, where given, once one came: a device that
+    waits for a finger may take minutes, one that has spoken is done. ``link_max_s`` ends it in any
+    case. ``vendor`` names the maker's own protocol (:mod:`devices.vendor`) where the family speaks
+    one.
 
     ``title`` is the family's name as a person reads it; ``names`` are beginnings of the name that
     it advertises and ``services`` the service UUIDs: by these the pairing suggests a profile;
@@ -59,6 +61,7 @@ class Profile:
     link_max_s: float
     source: str
     tried_on: tuple[str, ...] = ()
+    quiet_after_s: float | None = None
     optional: tuple[str, ...] = ()
     records: Records | None = None
     has_users: bool = False
@@ -72,4 +75,5 @@ class Profile:
     def __post_init__(self) -> None:
         """Check that the outer bound contains the inner one and that something is listened to."""
         assert 0 < self.quiet_s <= self.link_max_s, "quiet_s lies within link_max_s"
+        assert self.quiet_after_s is None or 0 < self.quiet_after_s <= self.quiet_s
         assert self.measurements, "a profile listens to something"

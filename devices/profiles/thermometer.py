@@ -19,6 +19,7 @@ THERMOMETER = Profile(
     must_bond=False,
     # It may link up when it is switched on and have its value a minute later.
     quiet_s=60.0,
+    quiet_after_s=12.0,
     link_max_s=120.0,
     source="Bluetooth SIG, Health Thermometer Profile 1.0",
 )

@@ -6,7 +6,8 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, MutableMapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from structlog.testing import LogCapture
 
 from devices import wire
 from devices.virtual.device import Report, VirtualDevice
+from gateway.clock import ClockReading, SystemClock
 from gateway.main import run
 from gateway.paired import PairedDevice
 from gateway.running import last_notice
@@ -38,6 +40,11 @@ VALUES: Final[Mapping[str, float]] = {
     "body_fat": 24.0,
     "user": 1,
 }
+
+
+def right_clock(clock: SystemClock) -> ClockReading:
+    """Read the machine's clock as one that a gateway trusts; with no NTP here it would set none."""
+    return replace(clock.read(), quality="ntp")
 
 
 @dataclass(slots=True)
@@ -67,7 +74,13 @@ class Home:
         self._stop.clear()
         structlog.configure(processors=[self.captured])
         self._running = asyncio.create_task(
-            run(self.settings, stop=self._stop, on_event=self._on_event), name="gateway"
+            run(
+                self.settings,
+                stop=self._stop,
+                on_event=self._on_event,
+                clock=partial(right_clock, SystemClock()),
+            ),
+            name="gateway",
         )
         if listening:
             await until(self._is_listening, "the gateway listens")

@@ -192,12 +192,23 @@ def test_quiet_is_counted_from_the_last_value(name: str) -> None:
     profile = PROFILES[name]
     conversation = begun(profile, bonded=False)
     assert conversation.handle(Tick(), at(profile.quiet_s - 0.1)) == ()
-    conversation.handle(Notified(profile.measurements[0], VALUE), at(profile.quiet_s - 0.1))
-    assert conversation.handle(Tick(), at(profile.quiet_s)) == ()
-    commands = conversation.handle(Tick(), at(2 * profile.quiet_s))
-    assert commands == (HangUp(),)
-    expected = Ending.TOO_LONG if 2 * profile.quiet_s >= profile.link_max_s else Ending.QUIET
-    assert conversation.ending is expected
+    heard_s = profile.quiet_s - 0.1
+    conversation.handle(Notified(profile.measurements[0], VALUE), at(heard_s))
+    quiet_s = profile.quiet_after_s or profile.quiet_s
+    ends_s = min(heard_s + quiet_s, profile.link_max_s)
+    assert conversation.handle(Tick(), at(ends_s - 0.1)) == ()
+    assert conversation.handle(Tick(), at(ends_s)) == (HangUp(),)
+    is_longest = ends_s == profile.link_max_s
+    assert conversation.ending is (Ending.TOO_LONG if is_longest else Ending.QUIET)
+
+
+def test_a_device_that_has_spoken_is_waited_for_less_long() -> None:
+    profile = PROFILES["sig-oximeter"]
+    conversation = begun(profile, bonded=False)
+    assert conversation.handle(Tick(), at(60)) == ()
+    conversation.handle(Notified("2A5E", VALUE), at(61))
+    assert conversation.handle(Tick(), at(74)) == (HangUp(),)
+    assert conversation.ending is Ending.QUIET
 
 
 def test_a_device_that_sends_without_end_is_hung_up_on() -> None:
