@@ -1,6 +1,6 @@
 """One link with one device, as events in and commands out.
 
-In reading order: ``commands`` (what is said), ``session`` (the order of a link), then its parts:
+In reading order: ``commands`` (what is said), ``session`` (a link), ``order``, then its parts:
 ``clock``, ``sensor_session``, ``users``, ``records`` with ``record_numbers``.
 """
 

@@ -41,10 +41,14 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Answer to :class:`ReadValue`; ``raw`` is None where the device refused or the time was up."""
+    """Answer to :class:`ReadValue`; ``raw`` is None where the device refused or the time was up.
+
+    Then ``is_answered`` is False where the time was up.
+    """
 
     characteristic: str
     raw: bytes | None
+    is_answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,14 @@ class NoteEvent:
     def __post_init__(self) -> None:
         """Check that the word is one that others know."""
         assert self.what in EVENTS, "an event has a known name"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A maker's protocol has nothing left to ask that a value comes by: only :mod:`devices.vendor`.
+
+    The conversation puts a read that no value needs (the battery) in its place.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,17 @@ The order is the contract with the devices (some answer any other with an error)
 1. bond, where the profile demands it;
 2. read the device's clock, note how wrong it is, then correct it (``clock.py``), unless our own is
    not known to be right: a cuff that is right stays right;
-3. of a glucose sensor, read when its session began and how it is (``sensor_session.py``);
-4. read what is read once a link (battery);
-5. subscribe; nothing is asked for before;
-6. give the user's consent, where the device demands one (``users.py``);
-7. ask for stored records (``records.py``), or talk as the maker wants (:mod:`devices.vendor`);
+3. of a glucose sensor, read when its session began and which minute it is now: without that nobody
+   knows when its values were measured (``sensor_session.py``);
+4. subscribe; nothing is asked for before;
+5. give the user's consent, where the device demands one (``users.py``);
+6. ask for stored records (``records.py``), or talk as the maker wants (:mod:`devices.vendor`);
+7. read what no value needs (the battery). Where nothing had to be asked for that is right after the
+   subscription, since cuffs hang up as soon as they have sent;
 8. wait: the device sends what it has and hangs up itself.
+
+Why nothing optional stands before the subscription: ``order.py``. After a read that got no answer
+nothing else is read or set on that link; what the device sends by itself still comes.
 
 The link ends when the device hangs up, after the profile's quiet time, or at its longest. Values
 are kept whenever they come, also before the subscription is answered and also on a link that then
@@ -45,23 +50,20 @@ from devices.conversation.commands import (
     NoteEvent,
     NoteSequence,
     Notified,
-    Pair,
     Paired,
+    Pause,
     Read,
     ReadValue,
     Subscribe,
     Subscribed,
-    WriteValue,
     Written,
 )
+from devices.conversation.order import SET_CLOCK, Order
 from devices.conversation.records import RecordAccess
 from devices.profiles.profile import Profile
 
 if TYPE_CHECKING:
-    from devices.vendor.exchange import Exchange
-
-_SET_CLOCK = WriteValue("", b"")
-"""Stands in the order of steps for "set the clock"; what goes out has characteristic and time."""
+    from devices.vendor.exchange import Exchange, Steps
 
 
 class Ending(StrEnum):
@@ -97,7 +99,11 @@ class Conversation:
     is_over: bool = False
     _present: frozenset[str] = frozenset()
     _steps: Iterator[Command] = field(default_factory=lambda: iter(()))
+    _unread: Iterator[ReadValue] = field(default_factory=lambda: iter(()))
     _is_waiting: bool = False
+    _is_reading: bool = False
+    _is_mute: bool = False
+    _may_pause: bool = False
     _began_s: float = 0.0
     _heard_s: float = 0.0
     _not_subscribed: set[str] = field(default_factory=set)
@@ -113,9 +119,12 @@ class Conversation:
 
         Nothing is asked of the radio after :class:`HangUp` or :class:`Disconnected`.
         """
+        if isinstance(event, Disconnected):
+            return self._gone()
+        return (*self._take(event, now), *self._at_leisure())
+
+    def _take(self, event: Event, now: Moment) -> tuple[Command, ...]:
         match event:
-            case Disconnected():
-                return self._gone()
             case Notified():
                 return self._heard(event, now)
             case _ if self.ending is not None or self.is_over:
@@ -151,50 +160,43 @@ class Conversation:
         self._session = sensor_session.session_of(self.profile, self._present)
         if self.profile.has_users and users.CONTROL_POINT in self._present:
             self._consent = users.UserConsent(self.consent)
-        self._is_waiting = False
-        self._steps = self._order(is_bonded=event.bonded)
+        self._is_waiting = self._is_reading = self._is_mute = self._may_pause = False
+        order = Order(
+            self.profile,
+            self._present,
+            self._clock,
+            has_session=self._session is not None,
+            has_consent=self._consent is not None,
+        )
+        self._steps = order.to_subscribe(is_bonded=event.bonded)
+        self._unread = order.at_leisure()
         return self._next(now)
 
-    def _order(self, *, is_bonded: bool) -> Iterator[Command]:
-        profile = self.profile
-        if profile.must_bond and not is_bonded:
-            yield Pair()
-        if self._clock is not None:
-            yield ReadValue(self._clock.characteristic)
-            yield _SET_CLOCK
-        of_session = (sensor_session.START, sensor_session.STATUS)
-        reads = (*(of_session if self._session is not None else ()), *profile.reads)
-        for characteristic in dict.fromkeys(reads):
-            if characteristic in self._present:
-                yield ReadValue(characteristic)
-        control_points = (
-            *(() if self._consent is None else (users.CONTROL_POINT,)),
-            *(() if profile.records is None else (profile.records.control_point,)),
-        )
-        wanted = (*profile.measurements, *profile.optional, *control_points)
-        for characteristic in dict.fromkeys(wanted):
-            if characteristic in self._present:
-                yield Subscribe(characteristic)
-
     def _next(self, now: Moment) -> tuple[Command, ...]:
-        self._heard_s = now.mono_s
         if self._is_waiting:
             return ()
-        step = next(self._steps, None)
-        if step is _SET_CLOCK and now.local is None:
-            step = next(self._steps, None)
+        self._heard_s = now.mono_s
+        step = next((step for step in self._steps if self._is_of_use(step, now)), None)
         if step is None:
             self._is_waiting = True
             return self._subscribed(now)
-        if step is _SET_CLOCK:
+        if step is SET_CLOCK:
             assert self._clock is not None, "only a clock that is there is set"
             assert now.local is not None, "an unknown time sets no clock"
             # The time is filled in when the command goes out, not when the order is made.
             return (self._clock.set(now.local),)
         return (step,)
 
+    def _is_of_use(self, step: Command, now: Moment) -> bool:
+        if step is SET_CLOCK and now.local is None:
+            return False
+        return not self._is_mute or isinstance(step, Subscribe)
+
     def _read(self, event: Read, now: Moment) -> tuple[Command, ...]:
         characteristic, raw = event.characteristic, event.raw
+        self._is_mute |= not event.is_answered
+        if self._is_waiting:
+            self._is_reading = False
         if self._session is not None and characteristic == sensor_session.START:
             commands = self._session.told_start(raw, now)
             is_read_again = any(isinstance(command, ReadValue) for command in commands)
@@ -221,6 +223,27 @@ class Conversation:
         if self._exchange is not None:
             return self._exchanged(self._exchange.written(characteristic, is_ok, now))
         return ()
+
+    def _at_leisure(self) -> tuple[Command, ...]:
+        """Return the next read that no value needs, where nothing that is asked for waits for it.
+
+        One at a time: after one that got no answer there is none.
+        """
+        is_over = self.is_over or self.ending is not None
+        if is_over or self._is_reading or self._is_mute or self._is_asking():
+            return ()
+        command = next(self._unread, None)
+        self._is_reading = command is not None
+        return () if command is None else (command,)
+
+    def _is_asking(self) -> bool:
+        """Tell whether a question is open, or still to be asked, that values come by."""
+        return (
+            not self._is_waiting
+            or (self._consent is not None and not self._consent.is_settled)
+            or (self._records is not None and self._records.is_active)
+            or (self._exchange is not None and not self._may_pause)
+        )
 
     # --- what is asked for once there are subscriptions ------------------------------------------
 
@@ -268,9 +291,16 @@ class Conversation:
         self._records = RecordAccess(records, last, fixed_proof=start)
         return (*forgotten, *self._records.begin(now))
 
-    def _exchanged(self, commands: tuple[Command, ...]) -> tuple[Command, ...]:
+    def _exchanged(self, steps: Steps) -> tuple[Command, ...]:
         assert self._exchange is not None, "only an exchange answers"
-        return (*commands, *self._end(Ending.DONE)) if self._exchange.is_done else commands
+        commands: list[Command] = []
+        for step in steps:
+            if isinstance(step, Pause):
+                self._may_pause = True
+                commands.extend(self._at_leisure())
+            else:
+                commands.append(step)
+        return (*commands, *self._end(Ending.DONE)) if self._exchange.is_done else tuple(commands)
 
     # --- values, time, the end -------------------------------------------------------------------
 

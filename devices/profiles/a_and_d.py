@@ -3,7 +3,7 @@
 They speak the SIG services, but only on a bonded link; they bond in pairing mode only; they want
 their clock set at every link, since no button sets it; they advertise for a short time after a
 measurement, send what they kept and hang up themselves. They are touched in one order only: bond,
-clock, subscribe, wait.
+clock, subscribe, battery, wait.
 
 A cuff keeps up to 30 readings and sends them again, back to back; a measurement that failed is one
 of them, with four times "not a number". The replays are recognised by their bytes and time.

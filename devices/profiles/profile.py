@@ -38,13 +38,13 @@ class Profile:
     Characteristics are 16-bit UUIDs as four upper-case hex digits, a maker's own as 36 lower-case
     ones. ``measurements`` are subscribed to, in this order, and must exist; ``optional`` are
     subscribed to where they exist. ``clock`` (2A08 or 2A2B) is read and then corrected before that,
-    where the device has it. ``reads`` are read once a link and kept. ``must_bond`` says that
-    nothing works on an unencrypted link. ``records`` is set where stored records must be asked for.
-    ``has_users`` where the device keeps its users apart and says whose value it is. ``quiet_s``
-    without a value ends the link; ``quiet_after_s``, where given, once one came: a device that
-    waits for a finger may take minutes, one that has spoken is done. ``link_max_s`` ends it in any
-    case. ``vendor`` names the maker's own protocol (:mod:`devices.vendor`) where the family speaks
-    one.
+    where the device has it. ``reads`` are read once a link and kept, when nothing that values come
+    by is open (:mod:`devices.conversation.order`). ``must_bond`` says that nothing works on an
+    unencrypted link. ``records`` is set where stored records must be asked for. ``has_users`` where
+    the device keeps its users apart and says whose value it is. ``quiet_s`` without a value ends
+    the link; ``quiet_after_s``, where given, once one came: a device that waits for a finger may
+    take minutes, one that has spoken is done. ``link_max_s`` ends it in any case. ``vendor`` names
+    the maker's own protocol (:mod:`devices.vendor`) where the family speaks one.
 
     ``title`` is the family's name as a person reads it; ``names`` are beginnings of the name that
     it advertises and ``services`` the service UUIDs: by these the pairing suggests a profile;

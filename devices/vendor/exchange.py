@@ -20,11 +20,16 @@ from devices.conversation.commands import (
     NoteClock,
     NoteEvent,
     NoteSequence,
+    Pause,
     WriteValue,
 )
 
-Step = WriteValue | Keep | NoteClock | NoteSequence | NoteEvent
-"""What an exchange may ask for; the conversation keeps pairing, subscribing and hanging up."""
+Step = WriteValue | Keep | NoteClock | NoteSequence | NoteEvent | Pause
+"""What an exchange may ask for; the conversation keeps pairing, subscribing and hanging up.
+
+A Pause says when the conversation may read what no value needs, such as the battery: a question
+that the device leaves unanswered would else stand before those of the exchange.
+"""
 
 Steps = tuple[Step, ...]
 

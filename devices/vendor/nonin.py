@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devices.conversation.commands import Keep, Moment, WriteValue
+from devices.conversation.commands import Keep, Moment, Pause, WriteValue
 from devices.errors import DecodeError
 from devices.gatt import nonin_oximetry
 from devices.gatt.nonin_oximetry import CHARACTERISTIC, CONTROL_POINT, Frame
@@ -33,7 +33,7 @@ class SpotCheck:
 
     def begin(self, now: Moment) -> Steps:
         """Ask for nothing: it sends by itself."""
-        return ()
+        return (Pause(),)
 
     def heard(self, characteristic: str, raw: bytes, now: Moment) -> Steps:
         """Keep a spot-check once there is one."""

@@ -12,7 +12,8 @@ A meter answers one question at a time. The order:
    their three answers as they came;
 6. the clock is set, where it is wrong and ours is known. Never earlier: meters are told of that
    then no longer answer for their memory;
-7. the meter is switched off, or it would advertise until its own time is up.
+7. the battery may be read, and the meter is switched off, or it would advertise until its own time
+   is up.
 
 A question that is not answered within ANSWER_S, or with a wrong sum, is asked again, TRIES_MAX
 times in all; then the exchange ends and says that records may be missing. What was kept stays
@@ -47,6 +48,7 @@ from devices.conversation.commands import (
     NoteClock,
     NoteEvent,
     NoteSequence,
+    Pause,
     WriteValue,
 )
 from devices.errors import DecodeError
@@ -210,6 +212,7 @@ class Reading:
         is_whole = yield from self._records(model[1])
         if is_whole and clock is not None:
             yield from self._set_clock(offset_s)
+        yield Pause()
         yield Frame(Command.TURN_OFF)
 
     def _answer(self, question: Frame) -> _Asking:

@@ -140,6 +140,7 @@ class BumbleClient(BaseBleakClient):
             address_or_ble_device, disconnected_callback=disconnected_callback, timeout=timeout
         )
         self._connection: Connection | None = None
+        self._given_up: set[asyncio.Future[Any]] = set()
 
     @property
     def name(self) -> str:
@@ -244,7 +245,7 @@ class BumbleClient(BaseBleakClient):
         self, characteristic: BleakGATTCharacteristic, *, use_cached: bool = False, **_kwargs: Any
     ) -> bytearray:
         """Read a value from the device; nothing is cached."""
-        return bytearray(await self._on_link(characteristic.obj.read_value()))
+        return bytearray(await self._asked(characteristic.obj.read_value()))
 
     async def read_gatt_descriptor(
         self, descriptor: BleakGATTDescriptor, *, use_cached: bool = False, **_kwargs: Any
@@ -256,7 +257,7 @@ class BumbleClient(BaseBleakClient):
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
     ) -> None:
         """Write a value."""
-        await self._on_link(characteristic.obj.write_value(bytes(data), with_response=response))
+        await self._asked(characteristic.obj.write_value(bytes(data), with_response=response))
 
     async def write_gatt_descriptor(
         self, descriptor: BleakGATTDescriptor, data: SizedBuffer
@@ -273,7 +274,7 @@ class BumbleClient(BaseBleakClient):
         """Subscribe. ``callback`` runs before the confirmation; if it raises, none is sent."""
         proxy = characteristic.obj
         try:
-            await self._on_link(proxy.subscribe(lambda raw: callback(bytearray(raw))))
+            await self._asked(proxy.subscribe(lambda raw: callback(bytearray(raw))))
         except BleakError:
             # Bumble registers the callback before it asks; a refused one must not stay behind.
             proxy.client.indication_subscribers.pop(proxy.handle, None)
@@ -282,7 +283,7 @@ class BumbleClient(BaseBleakClient):
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
         """Unsubscribe."""
-        await self._on_link(characteristic.obj.unsubscribe(force=True))
+        await self._asked(characteristic.obj.unsubscribe(force=True))
 
     def _linked(self) -> Connection:
         if self._connection is None:
@@ -297,11 +298,34 @@ class BumbleClient(BaseBleakClient):
     async def _is_bonded(self) -> bool:
         return await self._keys().get(self.address) is not None
 
+    async def _asked(self, request: Coroutine[Any, Any, T]) -> T:
+        """Await the answer to a request; one that is given up still takes its own answer.
+
+        Else that would be taken for the answer to the next request. What follows waits until then,
+        as it does in BlueZ, which also ends the link over a request that is never answered.
+        """
+        task = asyncio.ensure_future(self._on_link(request))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._given_up.add(task)
+            task.add_done_callback(self._forget)
+            raise
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self._given_up.discard(task)
+        if not task.cancelled():
+            # What it was answered no longer matters, nor that it failed.
+            task.exception()
+
     async def _on_link(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return await while_linked(self._linked(), work)
         except LinkLost as error:
             raise BleakError("disconnected") from error
+        except core.TimeoutError as error:
+            await self.disconnect()
+            raise BleakError("not answered") from error
         except ATT_Error as error:
             raise BleakGATTProtocolError(int(error.error_code)) from error
         except (core.BaseBumbleError, hci.HCI_Error) as error:

@@ -77,7 +77,7 @@ async def _read(link: Link, characteristic: str) -> Read:
             return Read(characteristic, await link.gatt.read(characteristic))
     except LINK_ERRORS as error:
         _failed(link, "read", error, characteristic)
-        return Read(characteristic, None)
+        return Read(characteristic, None, is_answered=not isinstance(error, TimeoutError))
 
 
 def _keep(link: Link, characteristic: str, raw: bytes) -> Event | None:

@@ -163,6 +163,16 @@ async def test_slow_answers(home: Home, add: Add) -> None:
     await home.until_readings(cuff, 1, patience_s=40)
 
 
+@pytest.mark.parametrize("silent_at", ["2A19", "2A08"], ids=["battery", "clock"])
+async def test_never_answers_a_read(home: Home, add: Add, silent_at: str) -> None:
+    """A cuff that leaves a read unanswered, and so all that is asked later, delivers."""
+    cuff = await enrolled_cuff(home, add)
+    cuff.faults = Faults(unanswered=silent_at)
+    assert (await measured(cuff)).delivered
+    await home.until_readings(cuff, 1, patience_s=40)
+    await until(lambda: confirmed_are_kept(home, cuff), "it is kept, once")
+
+
 async def test_hangs_up_soon(home: Home, add: Add) -> None:
     """A cuff that hangs up a second after each link came has delivered, at the latest next time."""
     cuff = await enrolled_cuff(home, add)

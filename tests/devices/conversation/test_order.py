@@ -65,9 +65,9 @@ def test_a_bonding_cuff_is_touched_in_one_order_only() -> None:
         NoteClock(300.0),
         WriteValue("2A08", NOW_RAW),
     ]
-    assert run(conversation, Written("2A08", ok=True)) == [ReadValue("2A19")]
-    assert run(conversation, Read("2A19", b"\x50")) == [Keep("2A19", b"\x50"), Subscribe("2A35")]
-    assert run(conversation, Subscribed("2A35", ok=True)) == []
+    assert run(conversation, Written("2A08", ok=True)) == [Subscribe("2A35")]
+    assert run(conversation, Subscribed("2A35", ok=True)) == [ReadValue("2A19")]
+    assert run(conversation, Read("2A19", b"\x50")) == [Keep("2A19", b"\x50")]
     assert run(conversation, Notified("2A35", VALUE), Disconnected()) == []
     assert conversation.ending is Ending.DEVICE_HUNG_UP
     assert conversation.values == 1
@@ -81,10 +81,6 @@ def test_who_does_not_know_the_time_sets_no_clock() -> None:
     # What the device says is kept: when our own time is known, it tells how wrong the device was.
     assert conversation.handle(Read("2A08", AHEAD_RAW), unknown) == (
         Keep("2A08", AHEAD_RAW),
-        ReadValue("2A19"),
-    )
-    assert conversation.handle(Read("2A19", b"\x50"), unknown) == (
-        Keep("2A19", b"\x50"),
         Subscribe("2A35"),
     )
 
@@ -133,7 +129,42 @@ def test_the_offset_is_noted_before_the_clock_is_corrected(
 def test_a_clock_that_cannot_be_set_does_not_cost_the_value() -> None:
     conversation = Conversation(A_AND_D)
     run(conversation, Connected(ALL, bonded=True), Read("2A08", AHEAD_RAW))
-    assert run(conversation, Written("2A08", ok=False)) == [ReadValue("2A19")]
+    assert run(conversation, Written("2A08", ok=False)) == [Subscribe("2A35")]
+
+
+def test_a_clock_that_is_not_answered_costs_nothing_but_its_own_time() -> None:
+    conversation = Conversation(A_AND_D)
+    run(conversation, Connected(ALL, bonded=True))
+    unanswered = Read("2A08", None, is_answered=False)
+    assert run(conversation, unanswered) == [Subscribe("2A35")], "nothing else would be answered"
+    assert run(conversation, Subscribed("2A35", ok=True), Tick()) == []
+    run(conversation, Notified("2A35", VALUE))
+    assert conversation.values == 1
+
+
+def test_after_a_read_that_is_not_answered_nothing_else_is_read() -> None:
+    conversation = Conversation(replace(A_AND_D, reads=("2A49", "2A19")))
+    run(conversation, Connected(frozenset({"2A35", "2A49", "2A19"}), bonded=True))
+    assert run(conversation, Subscribed("2A35", ok=True)) == [ReadValue("2A49")]
+    # A value comes meanwhile, and is counted; there is one read at a time.
+    assert run(conversation, Notified("2A35", VALUE), Tick()) == []
+    assert run(conversation, Read("2A49", None, is_answered=False), Tick()) == []
+    assert conversation.values == 1
+
+
+def test_a_read_that_is_refused_is_followed_by_the_next() -> None:
+    conversation = Conversation(replace(A_AND_D, reads=("2A49", "2A19")))
+    run(conversation, Connected(frozenset({"2A35", "2A49", "2A19"}), bonded=True))
+    run(conversation, Subscribed("2A35", ok=True))
+    assert run(conversation, Read("2A49", None)) == [ReadValue("2A19")]
+
+
+def test_what_no_value_needs_does_not_lengthen_the_link() -> None:
+    conversation = Conversation(A_AND_D)
+    run(conversation, Connected(frozenset({"2A35", "2A19"}), bonded=True))
+    run(conversation, Subscribed("2A35", ok=True))
+    conversation.handle(Read("2A19", b"\x50"), at(8))
+    assert conversation.handle(Tick(), at(A_AND_D.quiet_s)) == (HangUp(),)
 
 
 @pytest.mark.parametrize(

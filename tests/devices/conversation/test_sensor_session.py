@@ -30,6 +30,7 @@ from tests.devices.conversation.fix_script import (
     ALL_SENSOR,
     SENSOR,
     at,
+    done,
     play,
     sensor_record,
 )
@@ -81,7 +82,16 @@ def test_a_start_that_the_profile_reads_as_well_is_read_once() -> None:
     commands = play(
         conversation, Connected(ALL_SENSOR | {"2A19"}, bonded=True), Read("2AAA", BEGUN)
     )
-    assert commands == [ReadValue("2AAA"), Keep("2AAA", BEGUN), ReadValue("2A19")]
+    assert commands == [ReadValue("2AAA"), Keep("2AAA", BEGUN), Subscribe("2AA7")]
+    # The battery waits until every record is there: unanswered, it would stand before the rest.
+    assert subscribed(conversation) == [Subscribe("2A52"), ask(COUNT_ALL)]
+    assert play(conversation, counted(1), done(), Notified("2AA7", sensor_record(5))) == [
+        ask(REPORT_ALL)
+    ]
+    assert play(conversation, answered(1)) == [
+        NoteSequence("2AA7", 5, BEGUN),
+        ReadValue("2A19"),
+    ]
 
 
 def test_records_of_the_same_session_go_on_after_the_last_minute() -> None:

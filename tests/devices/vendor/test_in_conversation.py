@@ -96,6 +96,23 @@ def test_a_meter_is_asked_after_it_was_subscribed_to_and_the_link_ends() -> None
     assert again.kept() == []
 
 
+def test_the_battery_of_a_meter_is_read_when_nothing_is_left_to_ask() -> None:
+    time = NOW.replace(second=0)
+    record = taidoc_meter.pressure(time, systolic_mmhg=128, diastolic_mmhg=82, pulse_bpm=70)
+    link = Link(Conversation(METER), Meter([record]))
+    link.tell(Connected(frozenset((*METER.measurements, "2A19")), bonded=False))
+    (at,) = [n for n, command in enumerate(link.commands) if command == ReadValue("2A19")]
+    turn_off = taidoc.encode_frame(taidoc.Frame(taidoc.Command.TURN_OFF))
+    assert link.commands[at + 1 :] == [WriteValue(taidoc.CHARACTERISTIC, turn_off), HangUp()]
+    assert link.conversation.ending is Ending.DONE
+
+
+def test_the_battery_of_an_oximeter_that_sends_by_itself_is_read_at_once() -> None:
+    link = Link(Conversation(OXIMETER))
+    link.tell(Connected(frozenset((*OXIMETER.measurements, "2A19")), bonded=True))
+    assert link.commands[-2:] == [Subscribe(nonin_oximetry.CHARACTERISTIC), ReadValue("2A19")]
+
+
 def test_a_meter_that_never_answers_is_hung_up_on() -> None:
     link = Link(Conversation(METER), Meter([], faults=[silent] * 20))
     link.tell(Connected(frozenset(METER.measurements), bonded=False))

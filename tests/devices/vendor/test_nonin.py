@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices import gatt
-from devices.conversation.commands import Keep, Moment, WriteValue
+from devices.conversation.commands import Keep, Moment, Pause, WriteValue
 from devices.gatt import nonin_oximetry
 from devices.gatt.nonin_oximetry import CHARACTERISTIC, CONTROL_POINT, SEARCHING, Frame
 from devices.vendor.exchange import Steps
@@ -24,7 +24,7 @@ OUT = Frame(None, None, 0, status=SEARCHING)
 
 def run(frames: list[Frame], oximeter: SpotCheck | None = None) -> list[Steps]:
     oximeter = oximeter or SpotCheck()
-    assert oximeter.begin(Moment(0.0, NOW)) == ()
+    assert oximeter.begin(Moment(0.0, NOW)) == (Pause(),), "it asks for nothing"
     heard = []
     for second, frame in enumerate(frames):
         raw = nonin_oximetry.encode(replace(frame, counter_s=second))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices import gatt
-from devices.conversation.commands import Moment, NoteClock, WriteValue
+from devices.conversation.commands import Moment, NoteClock, Pause, WriteValue
 from devices.gatt import taidoc
 from devices.gatt.taidoc import CHARACTERISTIC, Command, Frame
 from devices.measurement import Measurement
@@ -66,7 +66,7 @@ def test_a_first_link_reads_all_oldest_first_and_switches_off() -> None:
     times = [read(raw).device_time for raw in told.kept]
     assert times == [MINUTE - timedelta(hours=2), MINUTE - timedelta(hours=1), MINUTE]
     assert told.events == []
-    assert told.others == [NoteClock(0.0)]
+    assert told.others == [NoteClock(0.0), Pause()]
     assert commands(meter) == [
         *("MODEL", "CLOCK", "RECORD_COUNT"),
         *["RECORD_TIME", "RECORD_VALUE"] * 3,
@@ -286,7 +286,7 @@ def test_the_clock_is_noted_first_and_set_last(
 ) -> None:
     meter = Meter(pressures(1), clock=clock)
     told = link(Reading(), meter)
-    assert told.others == [NoteClock(offset_s)]
+    assert told.others == [NoteClock(offset_s), Pause()]
     assert commands(meter)[-2:] == (
         ["SET_CLOCK", "TURN_OFF"] if is_set else ["RECORD_VALUE", "TURN_OFF"]
     )
@@ -298,7 +298,7 @@ def test_no_clock_is_set_by_a_time_that_nobody_knows() -> None:
     meter = Meter(pressures(1), clock=None)
     told = link(Reading(), meter, local=None)
     assert "SET_CLOCK" not in commands(meter)
-    assert told.others == []
+    assert told.others == [Pause()]
     assert len(told.kept) == 1
 
 
@@ -358,7 +358,7 @@ def test_a_meter_that_falls_silent_is_given_up_on(place: int, kept: int) -> None
 def test_a_clock_that_is_not_told_loses_no_record() -> None:
     told = link(Reading(), Meter(pressures(2), faults=[whole, *[silent] * TRIES_MAX]))
     assert len(told.kept) == 2
-    assert told.others == []
+    assert told.others == [Pause()]
 
 
 FAULTS = st.lists(st.sampled_from([whole, whole, silent, spoilt, twice, late]), max_size=30)

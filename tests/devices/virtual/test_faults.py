@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
+from bumble import gatt_client
 from bumble.gatt import GATT_SERVICE_CHANGED_CHARACTERISTIC
 
 from devices import gatt
@@ -319,6 +320,33 @@ async def test_an_answer_that_never_comes() -> None:
         async with awake(device), linked(home, device, pair=False) as host:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(host.client.read_gatt_char("2a24"), 0.1)
+
+
+async def test_a_late_answer_is_for_who_asked() -> None:
+    async with VirtualHome(window_s=5) as home:
+        device = await stored(home, "plain_cuff", slow_answers_s=0.3)
+        async with awake(device), linked(home, device, pair=False) as host:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(host.client.read_gatt_char("2a24"), 0.05)
+            device.switch_off("slow_answers_s")
+            battery = await host.client.read_gatt_char("2a19")
+            assert bytes(battery) == bytes((device.battery_percent,))
+            # Given up once more, and the link ends before the answer.
+            device.switch(slow_answers_s=9.0)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(host.client.read_gatt_char("2a24"), 0.05)
+
+
+async def test_a_link_ends_over_an_answer_that_never_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gatt_client, "GATT_REQUEST_TIMEOUT", 0.1)
+    async with VirtualHome(window_s=5) as home:
+        device = await stored(home, "plain_cuff", unanswered="2A24")
+        async with awake(device), linked(home, device, pair=False) as host:
+            with pytest.raises(BleakError, match="not answered"):
+                await host.client.read_gatt_char("2a24")
+            assert not host.client.is_connected
 
 
 async def test_writes_refused() -> None:
