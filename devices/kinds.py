@@ -71,7 +71,10 @@ class Kind:
 
     def component(self, code: str) -> Component | None:
         """Return the component that travels as ``code``, or None where this kind has none."""
-        return next((c for c in self.components if c.code == code), None)
+        for component in self.components:
+            if component.code == code:
+                return component
+        return None
 
     def named(self, name: str) -> Component:
         """Return the component called ``name``; KeyError where this kind has none."""

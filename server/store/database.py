@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
+from server.store import arrays
 from server.store.deadline import cut_off
 from server.store.errors import DatabaseUnavailable, DataRefused, RightsMissing, SchemaMissing
 
@@ -174,6 +175,7 @@ def _connection_options(name: str) -> dict[str, Any]:
     return {
         "application_name": name,
         "connect_timeout": CONNECT_TIMEOUT_S,
+        "context": arrays.adapters(),
         # Times leave the database in UTC whatever the cluster's own zone is.
         "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
         **KEEPALIVE,

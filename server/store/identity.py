@@ -23,6 +23,7 @@ from hashlib import sha256
 import msgspec
 
 from devices.wire import Item
+from server.store.arrays import uuids
 from server.store.database import Transaction
 
 FINGERPRINT_BYTES = 16
@@ -60,7 +61,8 @@ async def claim(
     # Sorted: two workers with the same uids wait for each other instead of deadlocking.
     uids = sorted(first)
     prints = [items[first[uid]][1] for uid in uids]
-    cursor = await tx.execute(_CLAIM, (stored_at, uids, prints))
+    keys = uuids(bytes.fromhex(uid) for uid in uids)
+    cursor = await tx.execute(_CLAIM, (stored_at, keys, prints))
     new = {uid.hex for (uid,) in await cursor.fetchall()}
     holders: dict[str, bytes | None] = dict(zip(uids, prints, strict=True))
     if known := [uid for uid in uids if uid not in new]:

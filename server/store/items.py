@@ -18,31 +18,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from alerts.standing import NO_READING
-from devices.kinds import KINDS, Component
 from devices.wire import Item
-from server.store import corrections, quarantine
+from server.store import corrections, placing, quarantine
 from server.store.database import Transaction
-from server.store.errors import DataRefused
 from server.store.identity import Claimed, claim, fingerprint
+from server.store.rows import Row, write
 
 # Where a home screen stands is part of who may have answered on it: each gateway's is its own
 # device.
 SCREEN = "screen"
 # Values that a person entered for somebody else; they name the patient themselves.
 PROXY = "proxy"
-IMPLAUSIBLE = "implausible"
 # Why a conflict is in quarantine, and what its gateway is told.
 UID_TAKEN = "uid_taken"
-# Values dated later than this after their arrival never become a patient's latest: they would hide
-# all that follow. They are stored and shown with their own time.
-FUTURE_MAX_S = 600
-_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +102,7 @@ async def keep(
     claimed = await claim(tx, [(r.item, _fingerprint(r)) for r in items], stored_at=stored_at)
     new = {items[i].item.uid: items[i] for i in claimed.new}
     rows = [received for received in new.values() if received.item.type in ("value", "event")]
-    kept = await _insert(tx, rows, stored_at) if rows else {}
+    kept = await _store(tx, rows, stored_at) if rows else {}
     await _keep_facts(tx, list(new.values()), stored_at)
     await _put_conflicts_aside(tx, [items[i] for i in claimed.conflicts], stored_at)
     if any(received.item.type == "value" for received in rows):
@@ -201,25 +192,47 @@ def _set_aside(received: ReceivedItem, reason: str, detail: str) -> quarantine.R
     )
 
 
-async def _insert(
-    tx: Transaction, rows: Sequence[ReceivedItem], stored_at: datetime
+async def _store(
+    tx: Transaction, new: Sequence[ReceivedItem], stored_at: datetime
 ) -> dict[str, Kept]:
-    devices = {name: row.item.model or "" for row in rows if (name := _device_name(row))}
-    await tx.execute(
-        _ADD_DEVICES, {"names": sorted(devices), "models": [devices[n] for n in sorted(devices)]}
-    )
-    parameters = {
-        "stored_at": stored_at,
-        "future_s": FUTURE_MAX_S,
-        **_columns(rows),
-        **_samples(rows),
-        "no_reading": sorted(NO_READING),
-    }
-    cursor = await tx.execute(_INSERT, parameters)
+    """Store new values and events, in the order in which they came."""
+    devices = await placing.devices_of(tx, _models(new))
+    numbers = await _received_numbers(tx, len(new))
+    rows = [_row(received, number, devices) for received, number in zip(new, numbers, strict=True)]
+    await write(tx, rows, stored_at=stored_at)
     return {
-        uid.hex: Kept(uid.hex, Outcome.STORED, number, patient_id, unassigned)
-        for uid, number, patient_id, unassigned in await cursor.fetchall()
+        row.item.uid: Kept(
+            row.item.uid, Outcome.STORED, row.received_seq, row.patient_id, row.unassigned
+        )
+        for row in rows
     }
+
+
+def _models(new: Sequence[ReceivedItem]) -> dict[str, str]:
+    """Return the devices' names with what model each says it is; the last word counts."""
+    return {name: one.item.model or "" for one in new if (name := _device_name(one)) is not None}
+
+
+def _row(received: ReceivedItem, number: int, devices: Mapping[str, placing.Device]) -> Row:
+    item = received.item
+    name = _device_name(received)
+    device = None if name is None else devices[name]
+    patient_id, unassigned = received.patient_id, None
+    if patient_id is None and device is None:
+        unassigned = "no_device"
+    elif patient_id is None and device is not None:
+        patient_id, unassigned = device.patient_of(item)
+    return Row(
+        item=item,
+        uid=bytes.fromhex(item.uid),
+        received_seq=number,
+        gateway_id=received.gateway_id,
+        boot=received.boot,
+        device_id=None if device is None else device.id,
+        patient_id=patient_id,
+        unassigned=unassigned,
+        entered_by=received.entered_by,
+    )
 
 
 def _device_name(received: ReceivedItem) -> str | None:
@@ -228,150 +241,14 @@ def _device_name(received: ReceivedItem) -> str | None:
     return received.item.dev
 
 
-def _columns(rows: Sequence[ReceivedItem]) -> dict[str, list[Any]]:
-    """Return one list for each column of the statement's first unnest."""
-    items = [row.item for row in rows]
-    user = [item.ctx.get("user_index") for item in items]
-    return {
-        "uid": [UUID(item.uid) for item in items],
-        "t": [item.t for item in items],
-        "tq": [item.tq for item in items],
-        "type": [item.type for item in items],
-        "event": [item.event for item in items],
-        "about": [None if item.of is None else UUID(item.of) for item in items],
-        "kind": [_kind_number(item) for item in items],
-        "patient": [row.patient_id for row in rows],
-        "gateway": [row.gateway_id for row in rows],
-        "device": [_device_name(row) for row in rows],
-        "user_index": [u if isinstance(u, int) else None for u in user],
-        "boot": [row.boot for row in rows],
-        "seq": [
-            item.seq if row.gateway_id is not None else None
-            for row, item in zip(rows, items, strict=True)
-        ],
-        "dev_t": [item.dev_t for item in items],
-        "gw_t": [item.gw_t for item in items],
-        "gw_q": [item.gw_q for item in items],
-        "mono_ms": [item.mono_ms for item in items],
-        "flags": [_SEPARATOR.join(_flags(item)) for item in items],
-        "ctx": [msgspec.json.encode(item.ctx).decode() for item in items],
-        "char": [item.char for item in items],
-        "raw": [None if item.raw is None else bytes.fromhex(item.raw) for item in items],
-        "entered_by": [row.entered_by for row in rows],
-    }
+async def _received_numbers(tx: Transaction, count: int) -> list[int]:
+    """Draw so many numbers of the server's order, ascending."""
+    async with tx.cursor(binary=True) as cursor:
+        await cursor.execute(_NUMBERS, (count,))
+        row = await cursor.fetchone()
+    assert row is not None, "an aggregate always answers"
+    numbers: list[int] = row[0]
+    return numbers
 
 
-def _samples(rows: Sequence[ReceivedItem]) -> dict[str, list[Any]]:
-    found = [
-        (
-            UUID(row.item.uid),
-            _component(row.item, sample.code).number,
-            None if sample.value is None else float(sample.value),
-            sample.absent,
-        )
-        for row in rows
-        if row.item.type == "value"
-        for sample in row.item.samples
-    ]
-    names = ("s_uid", "s_component", "s_value", "s_absent")
-    return {name: [sample[i] for sample in found] for i, name in enumerate(names)}
-
-
-def _kind_number(item: Item) -> int | None:
-    if item.kind is None:
-        return None
-    if item.kind not in KINDS:
-        raise DataRefused(f"unknown kind {item.kind!r}")
-    return KINDS[item.kind].number
-
-
-def _component(item: Item, code: str) -> Component:
-    kind = KINDS.get(item.kind or "")
-    component = kind.component(code) if kind else None
-    if component is None:
-        raise DataRefused(f"{item.kind} has no component {code!r}")
-    return component
-
-
-def _flags(item: Item) -> tuple[str, ...]:
-    implausible = item.type == "value" and any(
-        sample.value is not None and not _component(item, sample.code).is_plausible(sample.value)
-        for sample in item.samples
-    )
-    if implausible and IMPLAUSIBLE not in item.flags:
-        return (*item.flags, IMPLAUSIBLE)
-    return item.flags
-
-
-_ADD_DEVICES = """
-INSERT INTO device (name, model)
-SELECT * FROM unnest(%(names)s::text[], %(models)s::text[])
-ON CONFLICT (name) DO UPDATE SET model = excluded.model
-    WHERE device.model = '' AND excluded.model <> ''
-"""
-
-# One statement for the whole batch, for exactly the new uids. ``latest`` moves only forward; of two
-# values of the same moment the greater uid wins, so that the order of arrival does not matter. What
-# is no reading (alerts/standing.py) is nobody's latest: it would hide the one that is.
-_INSERT = f"""
-WITH incoming AS (
-    SELECT * FROM unnest(
-        %(uid)s::uuid[], %(t)s::timestamptz[], %(tq)s::text[], %(type)s::text[], %(event)s::text[],
-        %(about)s::uuid[], %(kind)s::smallint[], %(patient)s::int[], %(gateway)s::int[],
-        %(device)s::text[], %(user_index)s::bigint[], %(boot)s::uuid[], %(seq)s::bigint[],
-        %(dev_t)s::timestamp[], %(gw_t)s::timestamptz[], %(gw_q)s::text[], %(mono_ms)s::bigint[],
-        %(flags)s::text[], %(ctx)s::text[], %(char)s::text[], %(raw)s::bytea[],
-        %(entered_by)s::int[]
-    ) WITH ORDINALITY AS i (
-        uid, t, tq, type, event, about, kind_id, named_patient, gateway_id, device, user_index,
-        boot, seq, dev_t, gw_t, gw_q, mono_ms, flags, ctx, char, raw,
-        entered_by, position)
-), placed AS (
-    SELECT i.*, d.id AS device_id, coalesce(i.named_patient, b.patient_id) AS patient_id,
-           CASE WHEN i.named_patient IS NULL AND b.patient_id IS NULL
-                THEN {corrections.why_unassigned("d.id", "i.t", "i.gw_t")} END AS unassigned
-    FROM incoming i
-    LEFT JOIN device d ON d.name = i.device
-    LEFT JOIN LATERAL {corrections.binding_of("d.id", "i.user_index", "i.t", "i.gw_t")} b ON true
-    ORDER BY i.position
-), kept AS (
-    INSERT INTO measurement (
-        uid, measured_at, measured_how, type, event, about, kind_id, patient_id, unassigned,
-        gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
-        stored_at, received_seq, flags, context, characteristic, raw, entered_by)
-    SELECT uid, t, tq, type, event, about, kind_id, patient_id, unassigned, gateway_id,
-           device_id, boot, seq, dev_t, gw_t, gw_q, mono_ms, %(stored_at)s,
-           nextval('received_seq'), string_to_array(flags, '{_SEPARATOR}'), ctx::jsonb, char, raw,
-           entered_by
-    FROM placed
-    RETURNING uid, measured_at, type, patient_id, unassigned, gateway_id, device_id, received_seq,
-              flags
-), observed AS (
-    INSERT INTO observation (
-        patient_id, measured_at, component_id, value, absent, device_id, received_seq, uid)
-    SELECT k.patient_id, k.measured_at, s.component_id, s.value, s.absent, k.device_id,
-           k.received_seq, k.uid
-    FROM unnest(%(s_uid)s::uuid[], %(s_component)s::smallint[], %(s_value)s::float8[],
-                %(s_absent)s::text[]) AS s (uid, component_id, value, absent)
-    JOIN kept k USING (uid)
-    RETURNING patient_id, measured_at, component_id, value, absent, uid
-), newest AS (
-    INSERT INTO latest (patient_id, component_id, measured_at, value, absent, uid)
-    SELECT DISTINCT ON (patient_id, component_id)
-           patient_id, component_id, measured_at, value, absent, uid
-    FROM observed
-    WHERE patient_id IS NOT NULL
-      AND uid NOT IN (SELECT uid FROM kept WHERE flags && %(no_reading)s::text[])
-      AND measured_at <= %(stored_at)s::timestamptz + make_interval(secs => %(future_s)s)
-    ORDER BY patient_id, component_id, measured_at DESC, uid DESC
-    ON CONFLICT (patient_id, component_id) DO UPDATE
-    SET measured_at = excluded.measured_at, value = excluded.value, absent = excluded.absent,
-        uid = excluded.uid
-    WHERE (excluded.measured_at, excluded.uid) > (latest.measured_at, latest.uid)
-), to_judge AS (
-    INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at, stored_at)
-    SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(stored_at)s
-    FROM kept WHERE type = 'value'
-)
-SELECT uid, received_seq, patient_id, unassigned FROM kept
-"""
+_NUMBERS = "SELECT array_agg(nextval('received_seq')) FROM generate_series(1, %s)"

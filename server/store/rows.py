@@ -1,0 +1,256 @@
+"""What is written of new values and events: the item, its components, the newest, the inbox.
+
+The patient of each is known here (``placing.py``) and so is that it is new (``identity.py``):
+nothing is looked up, and all rows go to the database at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+
+from alerts.standing import NO_READING
+from devices.kinds import KINDS, Component
+from devices.wire import Item
+from server.store.arrays import (
+    Array,
+    array,
+    bytes_field,
+    copy_rows,
+    float8_field,
+    int2_field,
+    int4_field,
+    int8_field,
+    jsonb_field,
+    microseconds,
+    nullable_floats,
+    text_field,
+    texts_field,
+    time_field,
+    uuids,
+)
+from server.store.database import Transaction
+from server.store.errors import DataRefused
+
+IMPLAUSIBLE = "implausible"
+# Values dated later than this after their arrival never become a patient's latest: they would hide
+# all that follow. They are stored and shown with their own time.
+FUTURE_MAX = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A new item, and all that is known of it beside what it says itself."""
+
+    item: Item
+    uid: bytes
+    received_seq: int
+    gateway_id: int | None
+    boot: str | None
+    device_id: int | None
+    patient_id: int | None
+    unassigned: str | None
+    entered_by: int | None
+
+
+async def write(tx: Transaction, rows: Sequence[Row], *, stored_at: datetime) -> None:
+    """Store rows in the order of their ``received_seq``; raises DataRefused for what cannot be.
+
+    ``latest`` moves only forward; of two values of one moment the greater uid wins, so that the
+    order of arrival does not matter. What is no reading (alerts/standing.py) is nobody's latest:
+    it would hide the one that is.
+    """
+    at = time_field(stored_at)
+    last = stored_at + FUTURE_MAX
+    measurements: list[bytes] = []
+    observations: list[bytes] = []
+    inbox: list[bytes] = []
+    newest = _Newest()
+    for row in rows:
+        item = row.item
+        time = _measured(item)
+        flags = item.flags
+        if item.type == "value":
+            components = _components(item)
+            flags = _flags(item, components)
+            observations += _observations(row, time, components)
+            inbox.append(_waiting(row, time, at))
+            if row.patient_id is not None and item.t and item.t <= last:
+                newest.offer(row, components, flags)
+        measurements.append(_measurement(row, time, at, flags))
+    await copy_rows(tx, "measurement", _MEASUREMENT, measurements)
+    await copy_rows(tx, "observation", _OBSERVATION, observations)
+    await copy_rows(tx, "engine_inbox", _INBOX, inbox)
+    await newest.write(tx)
+
+
+class _Newest:
+    """The newest of each patient's components among the rows."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], tuple[datetime, bytes, float | None, str | None]] = {}
+
+    def offer(self, row: Row, components: Sequence[Component], flags: tuple[str, ...]) -> None:
+        """Take a value of a patient, if it is newer than what is here."""
+        if flags and not NO_READING.isdisjoint(flags):
+            return
+        patient, time = row.patient_id, row.item.t
+        assert patient is not None, "a patient's value"
+        assert time is not None, "a value with a time"
+        for component, sample in zip(components, row.item.samples, strict=True):
+            key = (patient, component.number)
+            before = self._found.get(key)
+            if before is None or (time, row.uid) > before[:2]:
+                self._found[key] = (time, row.uid, sample.value, sample.absent)
+
+    async def write(self, tx: Transaction) -> None:
+        """Move ``latest`` forward, in an order that lets two workers wait for each other."""
+        if not self._found:
+            return
+        keys = sorted(self._found)
+        found = [self._found[key] for key in keys]
+        columns: dict[str, Array | list[str | None]] = {
+            "patient": array("int4", [patient for patient, _ in keys]),
+            "component": array("int2", [component for _, component in keys]),
+            "time": array("timestamptz", [microseconds(time) for time, _, _, _ in found]),
+            "value": nullable_floats([value for _, _, value, _ in found]),
+            "absent": [absent for _, _, _, absent in found],
+            "uid": uuids(uid for _, uid, _, _ in found),
+        }
+        await tx.execute(_LATEST, columns)
+
+
+def _measured(item: Item) -> bytes:
+    if item.t is None:
+        raise DataRefused("a value without a time")
+    return time_field(item.t)
+
+
+def _components(item: Item) -> list[Component]:
+    kind = KINDS.get(item.kind or "")
+    if kind is None:
+        raise DataRefused(f"unknown kind {item.kind!r}")
+    found = []
+    for sample in item.samples:
+        component = kind.component(sample.code)
+        if component is None:
+            raise DataRefused(f"{item.kind} has no component {sample.code!r}")
+        found.append(component)
+    return found
+
+
+def _flags(item: Item, components: Sequence[Component]) -> tuple[str, ...]:
+    for component, sample in zip(components, item.samples, strict=True):
+        value = sample.value
+        if value is not None and not component.is_plausible(value):
+            return item.flags if IMPLAUSIBLE in item.flags else (*item.flags, IMPLAUSIBLE)
+    return item.flags
+
+
+def _observations(row: Row, time: bytes, components: Sequence[Component]) -> list[bytes]:
+    head = b"".join(
+        (
+            int4_field(row.patient_id),
+            time,
+            int4_field(row.device_id),
+            int8_field(row.received_seq),
+            bytes_field(row.uid),
+        )
+    )
+    return [
+        head + int2_field(component.number) + float8_field(sample.value) + text_field(sample.absent)
+        for component, sample in zip(components, row.item.samples, strict=True)
+    ]
+
+
+def _waiting(row: Row, time: bytes, at: bytes) -> bytes:
+    return b"".join(
+        (
+            int8_field(row.received_seq),
+            bytes_field(row.uid),
+            int4_field(row.patient_id),
+            int4_field(row.gateway_id),
+            time,
+            at,
+        )
+    )
+
+
+def _measurement(row: Row, time: bytes, at: bytes, flags: tuple[str, ...]) -> bytes:
+    item = row.item
+    return b"".join(
+        (
+            bytes_field(row.uid),
+            time,
+            text_field(item.tq),
+            text_field(item.type),
+            text_field(item.event),
+            bytes_field(None if item.of is None else bytes.fromhex(item.of)),
+            _kind_field(item.kind),
+            int4_field(row.patient_id),
+            text_field(row.unassigned),
+            int4_field(row.gateway_id),
+            int4_field(row.device_id),
+            _uuid_field(row.boot),
+            int8_field(None if row.gateway_id is None else item.seq),
+            time_field(item.dev_t),
+            time_field(item.gw_t),
+            text_field(item.gw_q),
+            int8_field(item.mono_ms),
+            at,
+            int8_field(row.received_seq),
+            texts_field(flags),
+            _context_field(item.ctx),
+            text_field(item.char),
+            bytes_field(None if item.raw is None else bytes.fromhex(item.raw)),
+            int4_field(row.entered_by),
+        )
+    )
+
+
+@lru_cache(maxsize=1024)
+def _kind_field(name: str | None) -> bytes:
+    if name is None:
+        return int2_field(None)
+    if name not in KINDS:
+        raise DataRefused(f"unknown kind {name!r}")
+    return int2_field(KINDS[name].number)
+
+
+@lru_cache(maxsize=4096)
+def _uuid_field(text: str | None) -> bytes:
+    return bytes_field(None if text is None else bytes.fromhex(text.replace("-", "")))
+
+
+_NOTHING = jsonb_field(b"{}")
+
+
+def _context_field(context: Mapping[str, object]) -> bytes:
+    return jsonb_field(msgspec.json.encode(context)) if context else _NOTHING
+
+
+_MEASUREMENT = (
+    "uid", "measured_at", "measured_how", "type", "event", "about", "kind_id", "patient_id",
+    "unassigned", "gateway_id", "device_id", "boot", "seq", "device_time", "gateway_time",
+    "gateway_clock", "mono_ms", "stored_at", "received_seq", "flags", "context", "characteristic",
+    "raw", "entered_by",
+)  # fmt: skip
+_OBSERVATION = (
+    "patient_id", "measured_at", "device_id", "received_seq", "uid", "component_id", "value",
+    "absent",
+)  # fmt: skip
+_INBOX = ("received_seq", "uid", "patient_id", "gateway_id", "measured_at", "stored_at")
+
+_LATEST = """
+INSERT INTO latest (patient_id, component_id, measured_at, value, absent, uid)
+SELECT * FROM unnest(%(patient)s::int[], %(component)s::smallint[], %(time)s::timestamptz[],
+                     %(value)s::float8[], %(absent)s::text[], %(uid)s::uuid[])
+ON CONFLICT (patient_id, component_id) DO UPDATE
+SET measured_at = excluded.measured_at, value = excluded.value, absent = excluded.absent,
+    uid = excluded.uid
+WHERE (excluded.measured_at, excluded.uid) > (latest.measured_at, latest.uid)
+"""
