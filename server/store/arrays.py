@@ -112,6 +112,15 @@ def nullable_floats(values: Sequence[float | None]) -> Array:
     return Array(_TYPES["float8"][1], _head(len(fields), 701, has_null=True) + b"".join(fields))
 
 
+def nullable_times(values: Sequence[int | None]) -> Array:
+    """Return :func:`microseconds`, some of them missing, as an array of ``timestamptz``."""
+    if None not in values:
+        return array("timestamptz", values)
+    fields = [NULL if value is None else _INT8.pack(8, value) for value in values]
+    element, oid, _ = _TYPES["timestamptz"]
+    return Array(oid, _head(len(fields), element, has_null=True) + b"".join(fields))
+
+
 def _array(type_name: str, values: npt.NDArray[Any]) -> Array:
     element, oid, dtype = _TYPES[type_name]
     width = np.dtype(dtype).itemsize

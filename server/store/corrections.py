@@ -6,12 +6,14 @@ stays and is flagged, and a value that finds its patient late is judged then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from alerts.standing import NO_READING
 from devices.wire import Item
+from server.store.arrays import array, microseconds, uuids
 from server.store.database import Transaction
 
 # Values and late facts about them may arrive at two workers at once and would not see each other.
@@ -65,10 +67,14 @@ async def note_retraction(
     )
 
 
-async def mark_retracted(tx: Transaction, uids: Sequence[str], *, at: datetime) -> None:
+async def mark_retracted(tx: Transaction, uids: Iterable[str], *, at: datetime) -> None:
     """Flag those of ``uids`` that their own gateway took back, and take them out of ``latest``."""
-    cursor = await tx.execute(_MARK, {"uids": uids, "flag": RETRACTED})
-    await _renew_latest(tx, {patient for (patient,) in await cursor.fetchall()}, at)
+    wanted = uuids(bytes.fromhex(uid) for uid in uids)
+    cursor = await tx.execute(_TAKEN_BACK, {"uids": wanted})
+    taken_back = [uid for (uid,) in await cursor.fetchall()]
+    if taken_back:
+        cursor = await tx.execute(_MARK, {"uids": taken_back, "flag": RETRACTED})
+        await _renew_latest(tx, {patient for (patient,) in await cursor.fetchall()}, at)
 
 
 async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime) -> None:
@@ -78,10 +84,10 @@ async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime)
     the time when it passed the value on, the value may find its binding now.
     """
     cursor = await tx.execute(_CORRECT, {"boots": boots})
-    moved = await cursor.fetchall()
-    if moved:
-        await _follow(tx, [row[0] for row in moved], at)
-        await _renew_latest(tx, {patient for row in moved for patient in row[1:]}, at)
+    rows = await cursor.fetchall()
+    if rows:
+        await _follow(tx, [_Moved(*row[:3]) for row in rows], at)
+        await _renew_latest(tx, {patient for row in rows for patient in row[3:]}, at)
     await _place(tx, at, boots=boots)
 
 
@@ -97,15 +103,29 @@ async def _place(
     placed = await cursor.fetchall()
     if not placed:
         return 0
-    await _follow(tx, [uid for uid, _ in placed], at)
-    await _renew_latest(tx, {patient for _, patient in placed}, at)
+    await _follow(tx, [_Moved(uid, time, time) for uid, time, _ in placed], at)
+    await _renew_latest(tx, {patient for *_, patient in placed}, at)
     return len(placed)
 
 
-async def _follow(tx: Transaction, uids: Sequence[UUID], at: datetime) -> None:
+class _Moved(NamedTuple):
+    """A measurement that has another time or patient now."""
+
+    uid: UUID
+    time_before: datetime
+    time: datetime
+
+
+async def _follow(tx: Transaction, moved: Sequence[_Moved], at: datetime) -> None:
     """Let observations and the rules' inbox follow their measurements."""
-    await tx.execute(_MOVE_OBSERVATIONS, {"uids": uids})
-    await tx.execute(_JUDGE, {"uids": uids, "at": at})
+    values = {
+        "uids": uuids(one.uid.bytes for one in moved),
+        "before": array("timestamptz", [microseconds(one.time_before) for one in moved]),
+        "times": array("timestamptz", [microseconds(one.time) for one in moved]),
+        "at": at,
+    }
+    await tx.execute(_MOVE_OBSERVATIONS, values)
+    await tx.execute(_JUDGE, values)
     await tx.execute("SELECT pg_notify('hemma_inbox', '')")
 
 
@@ -117,10 +137,12 @@ async def _renew_latest(tx: Transaction, patients: set[int | None], at: datetime
         await tx.execute(_LATEST, values)
 
 
+_TAKEN_BACK = "SELECT DISTINCT of_uid FROM retraction WHERE of_uid = ANY(%(uids)s::uuid[])"
+
 _MARK = """
 UPDATE measurement m SET flags = m.flags || %(flag)s::text
-FROM retraction r
-WHERE r.of_uid = ANY(%(uids)s::uuid[]) AND m.uid = r.of_uid AND m.gateway_id = r.gateway_id
+FROM retraction r JOIN located(%(uids)s::uuid[]) l ON l.uid = r.of_uid
+WHERE m.uid = l.uid AND m.measured_at = l.measured_at AND m.gateway_id = r.gateway_id
   AND NOT %(flag)s = ANY(m.flags)
 RETURNING m.patient_id
 """
@@ -157,8 +179,12 @@ WITH wrong AS (
            gateway_id, device_id, boot, seq, device_time, gateway_time, gateway_clock, mono_ms,
            stored_at, received_seq, flags, context, characteristic, raw, entered_by
     FROM placed
+), found_there AS (
+    UPDATE item_uid i SET measured_at = p.new_at
+    FROM placed p CROSS JOIN uid_epoch e
+    WHERE i.epoch = e.epoch AND i.uid = p.uid
 )
-SELECT uid, patient_id, bound_to FROM placed
+SELECT uid, measured_at, new_at, patient_id, bound_to FROM placed
 """
 
 # A gateway that did not know the time stamped ``gateway_time`` with a guess; its boot's clock item
@@ -189,24 +215,31 @@ FROM (
            OR (u.boot = ANY(%(boots)s::uuid[]) AND u.gateway_clock = 'none'))
 ) b
 WHERE m.uid = b.uid AND m.measured_at = b.measured_at
-RETURNING m.uid, m.patient_id
+RETURNING m.uid, m.measured_at, m.patient_id
 """
 
 _MOVE_OBSERVATIONS = """
-WITH gone AS (
-    DELETE FROM observation WHERE uid = ANY(%(uids)s) RETURNING *
+WITH moved AS (
+    SELECT * FROM unnest(%(uids)s::uuid[], %(before)s::timestamptz[], %(times)s::timestamptz[])
+        AS i (uid, time_before, time)
+), gone AS (
+    DELETE FROM observation o USING moved i
+    WHERE o.uid = i.uid AND o.measured_at = i.time_before
+    RETURNING o.*, i.time
 )
 INSERT INTO observation (
     patient_id, measured_at, component_id, value, absent, device_id, received_seq, uid)
 SELECT m.patient_id, m.measured_at, g.component_id, g.value, g.absent, g.device_id,
        g.received_seq, g.uid
-FROM gone g JOIN measurement m USING (uid)
+FROM gone g JOIN measurement m ON m.uid = g.uid AND m.measured_at = g.time
 """
 
 _JUDGE = """
 INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at, stored_at)
-SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(at)s
-FROM measurement WHERE uid = ANY(%(uids)s) AND type = 'value'
+SELECT m.received_seq, m.uid, m.patient_id, m.gateway_id, m.measured_at, %(at)s
+FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[]) AS i (uid, time)
+JOIN measurement m ON m.uid = i.uid AND m.measured_at = i.time
+WHERE m.type = 'value'
 ON CONFLICT (received_seq) DO UPDATE
 SET patient_id = excluded.patient_id, measured_at = excluded.measured_at, retry_at = NULL
 """
@@ -215,7 +248,7 @@ _LATEST = """
 INSERT INTO latest (patient_id, component_id, measured_at, value, absent, uid)
 SELECT DISTINCT ON (o.patient_id, o.component_id)
        o.patient_id, o.component_id, o.measured_at, o.value, o.absent, o.uid
-FROM observation o JOIN measurement m ON m.uid = o.uid
+FROM observation o JOIN measurement m ON m.uid = o.uid AND m.measured_at = o.measured_at
 WHERE o.patient_id = ANY(%(patients)s) AND NOT 'retracted' = ANY(m.flags)
   AND NOT m.flags && %(no_reading)s::text[]
   AND o.measured_at <= m.stored_at + INTERVAL '10 minutes'

@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 from alerts.rules import Direction
 from alerts.series import Reading
 from alerts.standing import beyond_range
+from server.store.arrays import Array, array, microseconds, uuids
 from server.store.database import Transaction
 
 CHANNEL = "hemma_inbox"
@@ -132,7 +133,7 @@ async def claim(tx: Transaction, *, now: datetime, limit: int) -> list[Waiting]:
 async def readings(tx: Transaction, claimed: Sequence[Waiting]) -> list[StoredReading]:
     """Return what rules read of these measurements: numbers, and what lies beyond the range."""
     async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
-        await cursor.execute(_READINGS, {"uids": [waiting.uid for waiting in claimed]})
+        await cursor.execute(_READINGS, _named(claimed))
         return [stored for stored in await cursor.fetchall() if stored.is_read]
 
 
@@ -144,9 +145,16 @@ async def earlier(
     Only of the same patient and component: the repeats that yellow rules look at.
     """
     async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
-        uids = [waiting.uid for waiting in claimed if waiting.patient_id is not None]
-        await cursor.execute(_EARLIER, {"uids": uids, "window_s": window_s})
+        of_patients = [waiting for waiting in claimed if waiting.patient_id is not None]
+        await cursor.execute(_EARLIER, {**_named(of_patients), "window_s": window_s})
         return [stored for stored in await cursor.fetchall() if stored.is_read]
+
+
+def _named(claimed: Sequence[Waiting]) -> dict[str, Array]:
+    return {
+        "uids": uuids(waiting.uid.bytes for waiting in claimed),
+        "times": array("timestamptz", [microseconds(one.measured_at) for one in claimed]),
+    }
 
 
 async def forget(tx: Transaction, received_seqs: Sequence[int]) -> None:
@@ -231,16 +239,17 @@ SELECT count(*) FROM (
 _READINGS = """
 SELECT o.uid, o.component_id, o.value, o.absent, o.measured_at, m.received_seq, m.flags,
        m.patient_id, d.name AS device
-FROM observation o
-JOIN measurement m ON m.uid = o.uid AND m.measured_at = o.measured_at
+FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[]) AS i (uid, time)
+JOIN measurement m ON m.uid = i.uid AND m.measured_at = i.time
+JOIN observation o ON o.uid = i.uid AND o.measured_at = i.time
 LEFT JOIN device d ON d.id = m.device_id
-WHERE o.uid = ANY(%(uids)s::uuid[])
 """
 
 _EARLIER = """
 WITH judged AS (
     SELECT o.patient_id, o.component_id, o.measured_at, o.received_seq
-    FROM observation o WHERE o.uid = ANY(%(uids)s::uuid[])
+    FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[]) AS i (uid, time)
+    JOIN observation o ON o.uid = i.uid AND o.measured_at = i.time
 ), repeated AS (
     SELECT DISTINCT h.uid, h.component_id, h.value, h.absent, h.measured_at, h.received_seq,
            h.patient_id
@@ -259,8 +268,10 @@ JOIN measurement m ON m.uid = r.uid AND m.measured_at = r.measured_at
 
 _PUT_BACK = """
 INSERT INTO engine_inbox (received_seq, uid, patient_id, gateway_id, measured_at, stored_at)
-SELECT received_seq, uid, patient_id, gateway_id, measured_at, %(at)s
-FROM measurement WHERE uid = %(uid)s AND type = 'value'
+SELECT m.received_seq, m.uid, m.patient_id, m.gateway_id, m.measured_at, %(at)s
+FROM located(ARRAY[%(uid)s::uuid]) l
+JOIN measurement m ON m.uid = l.uid AND m.measured_at = l.measured_at
+WHERE m.type = 'value'
 ON CONFLICT (received_seq) DO UPDATE
 SET patient_id = excluded.patient_id, measured_at = excluded.measured_at, retry_at = NULL
 """

@@ -11,22 +11,38 @@ acknowledged that nobody keeps. So each uid is stored with a fingerprint of:
 - what a person entered: patient, who did, kind, samples, time and note.
 
 Stored rows carry it: a change here needs a new column. A test holds it fast.
+
+Uids are claimed in epochs (docs/decisions/0017). Nobody claims while an epoch ends, so that a uid
+is claimed once in all of them: what was claimed in an earlier one is found before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 
+from devices import wire
 from devices.wire import Item
-from server.store.arrays import uuids
+from server.store.arrays import array, microseconds, nullable_times, uuids
 from server.store.database import Transaction
 
 FINGERPRINT_BYTES = 16
+# Uids are kept in epochs, so that the part of the index that is written stays small: a week, as
+# long as a home keeps what was acknowledged, or so many items.
+EPOCH_AGE = timedelta(days=wire.RESEND_DAYS_MAX)
+EPOCH_ITEMS = 20_000_000
+# What is dated later than this after its arrival has a wrong clock; its uid is looked for always.
+AHEAD_MAX = timedelta(minutes=10)
+# A record that comes again may be dated anew, by another offset, zone or summer time.
+CLOCKS_DIFFER_MAX = timedelta(days=1)
+# PostgreSQL's -infinity.
+_LONG_AGO = -(2**63)
 
 
 def fingerprint(item: Item, *, device: str | None, entered: tuple[int, int] | None = None) -> bytes:
@@ -48,35 +64,149 @@ class Claimed:
     conflicts: tuple[int, ...]
 
 
+class _Page(NamedTuple):
+    """Where uids are claimed now; ``last_until`` is when the epoch before ended, if there was one.
+
+    ``has_ahead``: there are uids of values that were dated later than they came.
+    """
+
+    epoch: int
+    last_until: datetime | None
+    has_ahead: bool
+
+
+class _Claimant(NamedTuple):
+    """One uid of a batch with the first item that has it."""
+
+    uid: bytes
+    position: int
+    item: Item
+    identity: bytes
+
+
 async def claim(
     tx: Transaction, items: Sequence[tuple[Item, bytes]], *, stored_at: datetime
 ) -> Claimed:
     """Claim the uid of each item for its fingerprint; what is neither new nor in conflict is known.
 
-    Of several items with one new uid the first has it.
+    Of several items with one new uid the first has it. The caller has its turn
+    (``corrections.take_turn``), alone where :func:`is_ahead` holds for an item.
     """
-    first: dict[str, int] = {}
-    for position, (item, _) in enumerate(items):
-        first.setdefault(item.uid, position)
+    first: dict[str, _Claimant] = {}
+    for position, (item, mine) in enumerate(items):
+        if item.uid not in first:
+            first[item.uid] = _Claimant(bytes.fromhex(item.uid), position, item, mine)
     # Sorted: two workers with the same uids wait for each other instead of deadlocking.
-    uids = sorted(first)
-    prints = [items[first[uid]][1] for uid in uids]
-    keys = uuids(bytes.fromhex(uid) for uid in uids)
-    cursor = await tx.execute(_CLAIM, (stored_at, keys, prints))
-    new = {uid.hex for (uid,) in await cursor.fetchall()}
-    holders: dict[str, bytes | None] = dict(zip(uids, prints, strict=True))
-    if known := [uid for uid in uids if uid not in new]:
-        cursor = await tx.execute(_HOLDERS, (known,))
-        holders |= {uid.hex: stored for uid, stored in await cursor.fetchall()}
+    claimants = [first[uid] for uid in sorted(first)]
+    known = await _known(tx, claimants, stored_at)
+    positions = tuple(sorted(one.position for one in claimants if one.uid not in known))
+    if not known and len(first) == len(items):
+        return Claimed(positions, ())
+    holders = {uid: known.get(one.uid, one.identity) for uid, one in first.items()}
     return Claimed(
         # In the order of arrival, which becomes the server's order of what is stored.
-        new=tuple(sorted(first[uid] for uid in new)),
+        new=positions,
         conflicts=tuple(
             position
             for position, (item, mine) in enumerate(items)
             if is_other(item, mine, holders[item.uid])
         ),
     )
+
+
+def is_ahead(item: Item, stored_at: datetime) -> bool:
+    """Tell whether a value is dated later than it came, so that its time says nothing of when."""
+    return item.t is not None and item.t > stored_at + AHEAD_MAX
+
+
+async def turn_epoch(tx: Transaction, *, at: datetime) -> bool:
+    """Begin a new epoch where the last one is old or full enough; return whether it was.
+
+    The caller has its turn alone: all that was claimed is committed, and all will see the new one.
+    """
+    cursor = await tx.execute(_TURN, {"at": at, "age": EPOCH_AGE, "items": EPOCH_ITEMS})
+    return cursor.rowcount > 0
+
+
+async def _known(
+    tx: Transaction, claimants: Sequence[_Claimant], stored_at: datetime
+) -> dict[bytes, bytes | None]:
+    """Claim what can be claimed; return the fingerprints of those uids that were taken."""
+    row = await (await tx.execute(_PAGE)).fetchone()
+    assert row is not None, "there is always an epoch"
+    page = _Page(*row)
+    known = await _claimed_earlier(tx, claimants, page, stored_at)
+    wanted = [one for one in claimants if one.uid not in known] if known else claimants
+    if not wanted:
+        return known
+    cursor = await tx.execute(
+        _CLAIM,
+        {
+            "uids": uuids(one.uid for one in wanted),
+            "identities": uuids(one.identity for one in wanted),
+            "times": nullable_times([_row_time(one.item) for one in wanted]),
+            "epochs": array(
+                "int2", [0 if is_ahead(one.item, stored_at) else page.epoch for one in wanted]
+            ),
+            "count": len(wanted),
+            "stored_at": stored_at,
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate always answers"
+    count, new = row
+    if count < len(wanted):
+        mine = {uid.bytes for uid in new or ()}
+        lost = [one.uid for one in wanted if one.uid not in mine]
+        cursor = await tx.execute(_HOLDERS, {"uids": uuids(lost), "epoch": page.epoch})
+        known |= {uid.bytes: _bytes(held) for uid, held in await cursor.fetchall()}
+    return known
+
+
+async def _claimed_earlier(
+    tx: Transaction, claimants: Sequence[_Claimant], page: _Page, stored_at: datetime
+) -> dict[bytes, bytes | None]:
+    """Return the fingerprints of those uids that were claimed in another epoch than the last.
+
+    Nothing is claimed before it is measured. So a value whose times are known is looked for only
+    in the epochs that had not ended then: most values in none.
+    """
+    sought = [
+        (one.uid, since)
+        for one in claimants
+        if (since := _not_before(one.item, stored_at)) is None
+        or page.has_ahead
+        or (page.last_until is not None and since < page.last_until)
+    ]
+    if not sought or (page.last_until is None and not page.has_ahead):
+        return {}
+    times = [_LONG_AGO if time is None else microseconds(time) for _, time in sought]
+    values = {
+        "uids": uuids(uid for uid, _ in sought),
+        "since": array("timestamptz", times),
+        "epoch": page.epoch,
+    }
+    cursor = await tx.execute(_EARLIER, values)
+    return {uid.bytes: _bytes(held) for uid, held in await cursor.fetchall()}
+
+
+def _not_before(item: Item, stored_at: datetime) -> datetime | None:
+    """Return when the item cannot have come yet; None where its times do not tell."""
+    t, gw_t = item.t, item.gw_t
+    if t is None or gw_t is None or item.gw_q != "ntp" or item.tq == "estimated":
+        return None
+    return None if is_ahead(item, stored_at) else min(t, gw_t) - CLOCKS_DIFFER_MAX
+
+
+def _row_time(item: Item) -> int | None:
+    """Return the time under which the item's row is found; None: it has no row."""
+    if item.t is None or item.type not in ("value", "event"):
+        return None
+    return microseconds(item.t)
+
+
+def _bytes(identity: UUID | None) -> bytes | None:
+    return None if identity is None else identity.bytes
 
 
 def is_other(item: Item, mine: bytes, stored: bytes | None) -> bool:
@@ -113,12 +243,46 @@ def _samples(item: Item) -> list[tuple[str, float | None, str | None]]:
     )
 
 
-_CLAIM = """
-INSERT INTO item_uid (uid, stored_at, identity)
-SELECT n.uid, %s, n.identity
-FROM unnest(%s::uuid[], %s::bytea[]) WITH ORDINALITY AS n (uid, identity, position)
-ORDER BY n.position
-ON CONFLICT DO NOTHING RETURNING uid
+_PAGE = """
+SELECT epoch, (SELECT max(until) FROM uid_epoch), EXISTS (SELECT FROM item_uid WHERE epoch = 0)
+FROM uid_epoch WHERE until IS NULL AND epoch > 0
 """
 
-_HOLDERS = "SELECT uid, identity FROM item_uid WHERE uid = ANY(%s::uuid[])"
+# OFFSET 0 keeps the planner from reading whole epochs.
+_EARLIER = """
+SELECT w.uid, i.identity
+FROM unnest(%(uids)s::uuid[], %(since)s::timestamptz[]) AS w (uid, since)
+JOIN uid_epoch e ON e.epoch <> %(epoch)s AND (e.epoch = 0 OR e.until > w.since)
+CROSS JOIN LATERAL (
+    SELECT i.identity FROM item_uid i WHERE i.epoch = e.epoch AND i.uid = w.uid OFFSET 0
+) i
+"""
+
+# Which ones is asked for only where some were taken.
+_CLAIM = """
+WITH claimed AS (
+    INSERT INTO item_uid (uid, stored_at, measured_at, identity, epoch)
+    SELECT n.uid, %(stored_at)s, n.measured_at, n.identity, n.epoch
+    FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[], %(identities)s::uuid[],
+                %(epochs)s::smallint[])
+        WITH ORDINALITY AS n (uid, measured_at, identity, epoch, position)
+    ORDER BY n.position
+    ON CONFLICT DO NOTHING RETURNING uid
+)
+SELECT count(*), CASE WHEN count(*) < %(count)s THEN array_agg(uid) END FROM claimed
+"""
+
+_HOLDERS = """
+SELECT uid, identity FROM item_uid WHERE epoch IN (0, %(epoch)s) AND uid = ANY(%(uids)s::uuid[])
+"""
+
+_TURN = """
+WITH due AS (
+    SELECT e.epoch, s.last_value AS seq FROM uid_epoch e CROSS JOIN received_seq s
+    WHERE e.until IS NULL AND e.epoch > 0
+      AND (e.since <= %(at)s - %(age)s::interval OR s.last_value - e.first_seq >= %(items)s)
+), ended AS (
+    UPDATE uid_epoch e SET until = %(at)s FROM due WHERE e.epoch = due.epoch
+)
+INSERT INTO uid_epoch (epoch, since, first_seq) SELECT epoch + 1, %(at)s, seq FROM due
+"""

@@ -24,7 +24,7 @@ import msgspec
 from devices.wire import Item
 from server.store import corrections, placing, quarantine
 from server.store.database import Transaction
-from server.store.identity import Claimed, claim, fingerprint
+from server.store.identity import Claimed, claim, fingerprint, is_ahead
 from server.store.rows import Row, write
 
 # Where a home screen stands is part of who may have answered on it: each gateway's is its own
@@ -98,7 +98,8 @@ async def keep(
     none of this transaction is, and the caller finds the culprit by halving.
     """
     late_facts = any(received.item.type in ("clock", "retract") for received in items)
-    await corrections.take_turn(tx, alone=late_facts)
+    ahead = any(is_ahead(received.item, stored_at) for received in items)
+    await corrections.take_turn(tx, alone=late_facts or ahead)
     claimed = await claim(tx, [(r.item, _fingerprint(r)) for r in items], stored_at=stored_at)
     new = {items[i].item.uid: items[i] for i in claimed.new}
     rows = [received for received in new.values() if received.item.type in ("value", "event")]
@@ -161,7 +162,7 @@ async def _keep_facts(tx: Transaction, new: Sequence[ReceivedItem], stored_at: d
     touched = {received.item.uid for received in new} | {r.item.of for r in new if r.item.of}
     if any(r.item.type == "clock" or _awaits_clock(r.item) for r in new):
         await corrections.correct_clocks(tx, sorted(b for b in boots if b), at=stored_at)
-    await corrections.mark_retracted(tx, sorted(touched), at=stored_at)
+    await corrections.mark_retracted(tx, touched, at=stored_at)
 
 
 def _awaits_clock(item: Item) -> bool:

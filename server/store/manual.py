@@ -173,9 +173,10 @@ async def _is_kept(
         "SELECT m.patient_id, m.entered_by, m.kind_id, m.measured_at,"
         " coalesce(m.context ->> 'note', ''),"
         " coalesce(jsonb_object_agg(o.component_id, o.value) FILTER (WHERE o.uid IS NOT NULL),"
-        " '{}') FROM measurement m"
+        " '{}') FROM located(ARRAY[%s]) l"
+        " JOIN measurement m ON m.uid = l.uid AND m.measured_at = l.measured_at"
         " LEFT JOIN observation o ON o.uid = m.uid AND o.measured_at = m.measured_at"
-        " WHERE m.uid = %s GROUP BY m.uid, m.measured_at, m.patient_id, m.entered_by, m.kind_id,"
+        " GROUP BY m.uid, m.measured_at, m.patient_id, m.entered_by, m.kind_id,"
         " m.context",
         (UUID(uid),),
     )

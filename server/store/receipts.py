@@ -88,8 +88,9 @@ _MARK_SEEN = """
 WITH new AS (
     INSERT INTO receipt (uid, gateway_id, seen_at, unit_id, staff_id)
     SELECT m.uid, m.gateway_id, %(at)s, %(unit)s, %(staff)s
-    FROM measurement m
-    WHERE m.uid = ANY(%(uids)s::uuid[]) AND m.gateway_id IS NOT NULL
+    FROM located(%(uids)s::uuid[]) l
+    JOIN measurement m ON m.uid = l.uid AND m.measured_at = l.measured_at
+    WHERE m.gateway_id IS NOT NULL
     ORDER BY m.uid
     ON CONFLICT (uid) DO NOTHING
     RETURNING gateway_id
