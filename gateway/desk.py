@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
+from devices.profiles.profile import Bonding
 from gateway.ble.nearby import Found
 from gateway.ble.pairing import Choice, Enrolled, Step, Wish
 from gateway.errors import GatewayError
@@ -99,6 +100,13 @@ class WantsComparison(Event, frozen=True, tag="compare_passkey"):
     passkey: str
 
 
+class WithoutPasskey(Event, frozen=True, tag="without_passkey"):
+    """The device was paired without the passkey that its family is ``expected`` to show or want."""
+
+    address: str
+    expected: Bonding
+
+
 class PairedNow(Event, frozen=True, tag="paired"):
     """The gateway listens to the device from now on."""
 
@@ -163,6 +171,7 @@ Events = (
     | WantsPasskey
     | ShowsPasskey
     | WantsComparison
+    | WithoutPasskey
     | PairedNow
     | UnpairedNow
     | Failed
@@ -245,6 +254,10 @@ class Desk:
             address = chosen.address or self._addresses.get(chosen.number or 0)
             if address is not None:
                 return Choice(address.upper(), chosen.profile)
+
+    def without_passkey(self, address: str, expected: Bonding) -> None:
+        """Tell that a passkey was to be expected and none was wanted."""
+        self.tell(WithoutPasskey(address, expected))
 
     async def passkey(self) -> int | None:
         """Return the digits that the person types; None where they are not six."""

@@ -30,6 +30,7 @@ from gateway.desk import (
     WantsChoice,
     WantsComparison,
     WantsPasskey,
+    WithoutPasskey,
     event_of,
     line_of,
 )
@@ -38,6 +39,7 @@ LINES_WAITING_MAX = 16
 NEAR_DBM = -60
 FAR_DBM = -80
 SECURED = {
+    How.NOT_TOLD.value: "bonded",
     How.NO_PASSKEY.value: "bonded, without a passkey",
     How.PASSKEY_TYPED.value: "bonded, with the passkey that it showed",
     How.PASSKEY_SHOWN.value: "bonded, with the passkey that was typed on it",
@@ -52,6 +54,11 @@ STEPS = {
     Step.FORGETTING: "Forgetting the old bond; keep the device in pairing mode.",
     Step.CHECKING: "Looking whether it offers what is needed ...",
 }
+WITHOUT_PASSKEY = (
+    "Devices of this family are paired with six digits, and this one wanted none: make sure that it"
+    " is the right one (kontrollera att det är rätt apparat). If it is not:"
+    " `hemma gateway unpair {address}`."
+)
 
 
 class Screen(Protocol):
@@ -123,6 +130,8 @@ class TextScreen:
                 self._ask()
             case ShowsPasskey(passkey):
                 typer.echo(f"Type these six digits on the device: {passkey}")
+            case WithoutPasskey(address):
+                typer.echo(WITHOUT_PASSKEY.format(address=address))
             case PairedNow():
                 self._paired(event)
             case UnpairedNow():

@@ -70,6 +70,8 @@ class Refusal(StrEnum):
 class How(StrEnum):
     """How much the pairing was secured by a person."""
 
+    NOT_TOLD = "not_told"
+    """Bonded before, or by a stack that does not tell how."""
     NO_PASSKEY = "no_passkey"
     PASSKEY_TYPED = "passkey_typed"
     PASSKEY_SHOWN = "passkey_shown"

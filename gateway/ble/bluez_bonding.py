@@ -81,9 +81,7 @@ class BluezBonding:
 
         A device that hides its address is bonded in any case: else it would not be known again.
         """
-        found = await self._device(device.address)
-        if found is None:
-            raise PairingFailed(Trouble.OUT_OF_REACH, address=device.address, cause="gone")
+        found = await self._heard(device.address)
         bond = bond or _is_hidden(device)
         with self._agent.enrolling(address_of(found.path), operator) as enrolment:
             link = _BluezLink(self._bus, self._limits, found, enrolment)
@@ -104,6 +102,16 @@ class BluezBonding:
             away = not self._bus.is_bluez_here
             raise PairingFailed(Trouble.NO_BLUETOOTH if away else Trouble.NO_AGENT) from error
 
+    async def _heard(self, address: str) -> Device:
+        """Return the device; one that was just removed may be told of a moment later."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._limits.late_s
+        while (found := await self._device(address)) is None:
+            if loop.time() >= until:
+                raise PairingFailed(Trouble.OUT_OF_REACH, address=address, cause="gone")
+            await asyncio.sleep(self._limits.poll_s)
+        return found
+
     async def _device(self, address: str) -> Device | None:
         with _troubles(address):
             return (await self._bus.managed_objects()).device(address)
@@ -115,6 +123,7 @@ class _BluezLink:
     limits: BondingLimits
     device: Device
     enrolment: Enrolment
+    has_paired: bool = False
 
     @property
     def address(self) -> str:
@@ -126,11 +135,13 @@ class _BluezLink:
 
     @property
     def how(self) -> How:
-        return self.enrolment.how
+        was_bonded = self.device.is_bonded and not self.has_paired
+        return How.NOT_TOLD if was_bonded else self.enrolment.how
 
     async def open(self, *, bond: bool) -> None:
         if bond and not self.device.is_bonded:
-            await self._pair()
+            async with _keeping_keys(self.bus, self.device.adapter_path):
+                await self._pair()
         else:
             await self._connect()
         await self._look()
@@ -178,7 +189,7 @@ class _BluezLink:
         try:
             await self._linked_up(pairing)
             await pairing
-            is_done = True
+            is_done = self.has_paired = True
         except BusError as error:
             if error.name != ALREADY_EXISTS:
                 raise
@@ -242,6 +253,27 @@ class _BluezLink:
             if not self.device.is_connected:
                 return present
             await asyncio.sleep(self.limits.poll_s)
+
+
+@asynccontextmanager
+async def _keeping_keys(bus: SystemBus, adapter_path: str) -> AsyncIterator[None]:
+    """Make sure that what is paired in this block is bonded; raises BusError and BusAway.
+
+    ``Pair`` also works on an adapter that is not pairable, but the kernel then asks for no bond and
+    the keys go with the link (net/bluetooth/smp.c, ``build_pairing_cmd``). Whoever asks to be
+    paired with us meanwhile is refused by our agent as always; afterwards it is as it was.
+    """
+    adapters = (await bus.managed_objects()).adapters
+    is_off = any(one.path == adapter_path and not one.is_pairable for one in adapters)
+    if is_off:
+        log.info("adapter_made_pairable", adapter=adapter_path)
+        await bus.set_property(adapter_path, ADAPTER, "Pairable", "b", True)
+    try:
+        yield
+    finally:
+        if is_off:
+            with suppress(BusError, BusAway):
+                await bus.set_property(adapter_path, ADAPTER, "Pairable", "b", False)
 
 
 @contextmanager

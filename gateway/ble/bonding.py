@@ -141,11 +141,14 @@ class _BleakLink:
     client: BleakClient
     limits: BondingLimits
     is_bonded: bool
-    how: How = How.NO_PASSKEY
 
     @property
     def address(self) -> str:
         return self.client.address.upper()
+
+    @property
+    def how(self) -> How:
+        return How.NOT_TOLD if self.is_bonded else How.NO_PASSKEY
 
     async def characteristics(self, needed: frozenset[str]) -> frozenset[str]:
         """What bleak found when it linked up: it does not look again."""

@@ -56,6 +56,8 @@ class Nearby:
     devices: dict[str, BLEDevice] = field(default_factory=dict)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something was told."""
+    again: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when any of them was heard since it was cleared."""
 
     def on_advertisement(self, device: BLEDevice, data: AdvertisementData) -> None:
         """Take one advertisement; a device is told once, and again when more is known of it."""
@@ -67,8 +69,10 @@ class Nearby:
         if known is not None:
             name = name or known.name
         profiles = suggest(name or None, [short_uuid(uuid) for uuid in data.service_uuids])
-        if known is not None and (known.name, len(known.profiles)) >= (name, len(profiles)):
+        if known is not None:
             self.devices[address] = device
+            self.again.set()
+        if known is not None and (known.name, len(known.profiles)) >= (name, len(profiles)):
             return
         is_wanted = bool(profiles) or self.everything or self.only is not None
         if not is_wanted or (known is None and len(self.found) >= FOUND_MAX):
@@ -78,6 +82,13 @@ class Nearby:
         self.found[address], self.devices[address] = found, device
         self.told(found)
         self.heard.set()
+
+    async def anew(self, address: str) -> None:
+        """Return when ``address``, told before and forgotten since, is heard once more."""
+        self.devices.pop(address, None)
+        while address not in self.devices:
+            self.again.clear()
+            await self.again.wait()
 
 
 @asynccontextmanager

@@ -23,12 +23,16 @@ Interfaces = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A radio: ``path`` as ``/org/bluez/hci0``, ``address`` as ``AA:BB:CC:DD:EE:FF``."""
+    """A radio: ``path`` as ``/org/bluez/hci0``, ``address`` as ``AA:BB:CC:DD:EE:FF``.
+
+    One that is not ``is_pairable`` keeps no keys, also of what is paired from this side.
+    """
 
     path: str
     address: str
     is_powered: bool
     is_discovering: bool
+    is_pairable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def _adapter(path: str, properties: Mapping[str, Any]) -> Adapter:
         address=str(properties.get("Address", "")).upper(),
         is_powered=bool(properties.get("Powered", False)),
         is_discovering=bool(properties.get("Discovering", False)),
+        is_pairable=bool(properties.get("Pairable", True)),
     )
 
 

@@ -25,6 +25,7 @@ from bleak.backends.device import BLEDevice
 from devices.errors import DecodeError
 from devices.gatt import device_information
 from devices.profiles import PROFILES, Profile
+from devices.profiles.profile import Bonding as HowItBonds
 from gateway.ble.agent import How, Operator
 from gateway.ble.bonding import Bonding, EnrolLink
 from gateway.ble.bus import BusAway, BusError
@@ -84,6 +85,12 @@ class Enrolled:
     how: How
     is_bonded: bool
 
+    @property
+    def lacks_passkey(self) -> bool:
+        """Whether it was bonded without the passkey that its family shows or wants."""
+        wants_passkey = self.profile.bonding is not HowItBonds.JUST_WORKS
+        return self.is_bonded and wants_passkey and self.how is How.NO_PASSKEY
+
 
 class Person(Operator, Protocol):
     """The operator, seen from the procedure."""
@@ -96,6 +103,9 @@ class Person(Operator, Protocol):
 
     async def choose(self) -> Choice | None:
         """Return the choice; None where the operator gives up."""
+
+    def without_passkey(self, address: str, expected: HowItBonds) -> None:
+        """Tell that the device was paired without the passkey that its family is known for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +147,12 @@ class Pairing:
             await self._take_turn(stack, person)
             await self.bonding.ready()
             person.step(Step.LOOKING)
-            choice, device = await self._choose(wish, person)
-            profile = _profile_of(choice)
-            device = await self._begin(wish, choice, profile, device, person)
+            profile, device = await self._find(wish, person)
             enrolled = await self._link(device, profile, person)
         await self._hold(enrolled.device.address)
+        if enrolled.lacks_passkey:
+            log.warning("paired_without_passkey", dev=enrolled.device.dev)
+            person.without_passkey(enrolled.device.address, profile.bonding)
         log.info(
             "device_paired",
             dev=enrolled.device.dev,
@@ -179,22 +190,41 @@ class Pairing:
         except TimeoutError as error:
             raise PairingFailed(Trouble.BUSY) from error
 
-    async def _choose(self, wish: Wish, person: Person) -> tuple[Choice, BLEDevice]:
+    async def _find(self, wish: Wish, person: Person) -> tuple[Profile, BLEDevice]:
+        """Look until there is a device to link up with, and settle what was before."""
         only = None if wish.address is None else wish.address.upper()
         nearby = Nearby(person.found, frozenset(self._known()), only, wish.everything)
         async with searching(self.radio, nearby):
-            try:
-                async with asyncio.timeout(self.limits.look_s):
-                    choice = await _chosen(wish, only, nearby, person)
-            except TimeoutError as error:
-                raise self._not_chosen(wish, nearby) from error
+            choice = await self._choose(wish, nearby, person)
+            profile = _profile_of(choice)
+            if wish.again:
+                await self._forget(choice, nearby, person)
+        if not wish.again:
+            await self._begin(choice, profile, nearby.devices[choice.address])
+        return profile, nearby.devices[choice.address]
+
+    async def _choose(self, wish: Wish, nearby: Nearby, person: Person) -> Choice:
+        try:
+            async with asyncio.timeout(self.limits.look_s):
+                choice = await _chosen(wish, nearby, person)
+        except TimeoutError as error:
+            raise self._not_chosen(wish, nearby) from error
         found = nearby.found.get(choice.address.upper())
         if found is None:
-            raise PairingFailed(
-                Trouble.NOT_HEARD, address=choice.address, seconds=0, how=_how(choice.profile)
-            )
+            raise _not_heard(choice, 0)
         best = found.profiles[0].name if found.profiles else None
-        return Choice(found.address, choice.profile or best), nearby.devices[found.address]
+        return Choice(found.address, choice.profile or best)
+
+    async def _forget(self, choice: Choice, nearby: Nearby, person: Person) -> None:
+        """Forget the bond of a device that was heard, so that it can be bonded anew."""
+        person.step(Step.FORGETTING)
+        await self.bonding.forget(choice.address)
+        try:
+            # BlueZ forgets the device with the bond; it must be heard anew.
+            async with asyncio.timeout(self.limits.look_s):
+                await nearby.anew(choice.address)
+        except TimeoutError as error:
+            raise _not_heard(choice, int(self.limits.look_s)) from error
 
     def _not_chosen(self, wish: Wish, nearby: Nearby) -> PairingFailed:
         facts = {"seconds": int(self.limits.look_s), "how": _how(wish.profile)}
@@ -204,26 +234,17 @@ class Pairing:
             return PairingFailed(Trouble.NOT_HEARD, address=wish.address.upper(), **facts)
         return PairingFailed(Trouble.NOTHING_FOUND, **facts)
 
-    async def _begin(
-        self, wish: Wish, choice: Choice, profile: Profile, device: BLEDevice, person: Person
-    ) -> BLEDevice:
-        """Settle what was before: refuse a device that is paired, or forget its bond for a new."""
+    async def _begin(self, choice: Choice, profile: Profile, device: BLEDevice) -> None:
+        """Refuse a device that is paired; take up one whose enrolment was cut short."""
         row = self._known().get(choice.address)
         is_bonded = await self.bonding.is_bonded(choice.address)
-        if wish.again:
-            person.step(Step.FORGETTING)
-            await self.bonding.forget(choice.address)
-            # BlueZ forgets the device with the bond; it must be heard anew.
-            anew = Wish(choice.address, choice.profile)
-            _, device = await self._choose(anew, person)
-        elif row is not None and (is_bonded or not profile.must_bond):
+        if row is not None and (is_bonded or not profile.must_bond):
             raise PairingFailed(Trouble.PAIRED_ALREADY, address=choice.address)
-        elif is_bonded:
+        if is_bonded:
             # Bonded, but an enrolment before was cut short. It may send at once when it is linked
             # up with, so it is listened to first.
             self._store(PairedDevice(choice.address, _model_of(device), profile.name))
             await self._hold(choice.address)
-        return device
 
     async def _link(self, device: BLEDevice, profile: Profile, person: Person) -> Enrolled:
         person.step(Step.PAIRING)
@@ -260,14 +281,20 @@ class Pairing:
             log.info("subscriptions_wait", error=str(error))
 
 
-async def _chosen(wish: Wish, only: str | None, nearby: Nearby, person: Person) -> Choice:
-    if only is not None:
+async def _chosen(wish: Wish, nearby: Nearby, person: Person) -> Choice:
+    if nearby.only is not None:
         await nearby.heard.wait()
-        return Choice(only, wish.profile)
+        return Choice(nearby.only, wish.profile)
     choice = await person.choose()
     if choice is None:
         raise PairingFailed(Trouble.GIVEN_UP)
     return replace(choice, profile=choice.profile or wish.profile)
+
+
+def _not_heard(choice: Choice, seconds: int) -> PairingFailed:
+    return PairingFailed(
+        Trouble.NOT_HEARD, address=choice.address, seconds=seconds, how=_how(choice.profile)
+    )
 
 
 def _profile_of(choice: Choice) -> Profile:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from dbus_fast import BusType, Message, MessageType
+from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.auth import AuthExternal
 from dbus_fast.unpack import unpack_variants
@@ -75,6 +75,25 @@ class Bluez:
         """Whether somebody scans."""
         adapter = (await self.objects()).get(ADAPTER, {}).get("org.bluez.Adapter1", {})
         return bool(adapter.get("Discovering"))
+
+    async def is_pairable(self) -> bool:
+        """Whether the adapter keeps the keys of what is paired."""
+        adapter = (await self.objects()).get(ADAPTER, {}).get("org.bluez.Adapter1", {})
+        return bool(adapter.get("Pairable"))
+
+    async def set_pairable(self, pairable: bool) -> None:
+        """Let the adapter keep keys, or not."""
+        message = Message(
+            destination="org.bluez",
+            path=ADAPTER,
+            interface="org.freedesktop.DBus.Properties",
+            member="Set",
+            signature="ssv",
+            body=["org.bluez.Adapter1", "Pairable", Variant("b", pairable)],
+        )
+        reply = await self._bus.call(message)
+        assert reply is not None, "it was connected"
+        assert reply.message_type is not MessageType.ERROR, reply.body
 
     async def is_bonded(self, address: str) -> bool:
         """Whether BlueZ holds a bond with a device."""

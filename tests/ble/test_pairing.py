@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from devices.profiles.profile import Bonding
 from devices.virtual.device import VirtualDevice
 from devices.virtual.faults import Faults
 from gateway.ble.agent import Agent, Refusal
@@ -33,10 +34,12 @@ from gateway.desk import (
     Typed,
     UnpairedNow,
     WantsPasskey,
+    WithoutPasskey,
 )
 from gateway.pair_command import alone
 from gateway.paired import paired
 from gateway.storage import open_storage
+from tests.ble.appliance.adapter import Adapter
 from tests.ble.appliance.guest import Guest
 from tests.ble.bluez import Bluez, Refused, until
 from tests.ble.home import Home, measured
@@ -187,6 +190,35 @@ async def test_the_passkey_that_the_device_shows_is_typed(
     await home.until_readings(cuff, 1)
 
 
+async def test_a_passkey_that_was_expected_and_not_wanted_is_told(
+    home: Home, add: Add, bluez: Bluez
+) -> None:
+    """A device is enrolled as a family that shows six digits, and wants none: that is said."""
+    scale = await add("scale")
+    async with at_a_table(home) as at, in_pairing_mode(scale):
+        told = await at.ask(AskPair(address=scale.address, profile="beurer-scale"))
+    assert isinstance(told, PairedNow)
+    assert WithoutPasskey(scale.address, Bonding.PASSKEY_SHOWN) in at.told
+
+
+async def test_pairing_on_an_adapter_that_is_not_pairable(
+    home: Home, add: Add, bluez: Bluez
+) -> None:
+    """An adapter that keeps no keys (Pairable off) keeps those of the enrolled; then it is off."""
+    cuff = await add("cuff")
+    await bluez.set_pairable(False)
+    try:
+        async with at_a_table(home) as at:
+            assert isinstance(await pair(at, cuff), PairedNow)
+        assert not await bluez.is_pairable()
+    finally:
+        await bluez.set_pairable(True)
+    assert (await bluez.device(cuff.address) or {}).get("Bonded")
+    await home.start()
+    assert (await measured(cuff)).delivered
+    await home.until_readings(cuff, 1)
+
+
 async def test_the_wrong_passkey_makes_no_bond_and_the_right_one_does_then(
     home: Home, add: Add, bluez: Bluez
 ) -> None:
@@ -307,6 +339,7 @@ async def test_a_forgotten_bond_is_a_persons_decision(home: Home, add: Add, blue
         assert code_of(await pair(at, cuff)) == "paired_already"
     async with at_the_gateway(home) as at:
         assert isinstance(await pair(at, cuff, again=True), PairedNow)
+        assert at.found(cuff.address).paired, "looked for, and shown, once"
     assert await cuff.is_bonded()
     cuff.window_s = WINDOW_S
     assert (await measured(cuff)).delivered
@@ -369,9 +402,11 @@ async def test_a_device_that_goes_to_sleep_after_it_was_seen(
     assert rows(home) == set()
 
 
-async def test_what_is_missing_is_said(guest: Guest, bluez: Bluez, home: Home) -> None:
+async def test_what_is_missing_is_said(
+    guest: Guest, adapter: Adapter, bluez: Bluez, home: Home
+) -> None:
     """No adapter, then no bluetoothd: each has its own reason."""
-    await guest.command("btattach stop")
+    await adapter.pull_out()
     async with at_a_table(home) as at:
         assert code_of(await at.ask(AskPair())) == "no_adapter"
     await guest.command("bluetoothd stop")

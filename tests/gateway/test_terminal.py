@@ -2,6 +2,7 @@
 
 import pytest
 
+from devices.profiles.profile import Bonding
 from gateway.ble.pairing import Step
 from gateway.desk import (
     Answer,
@@ -20,6 +21,7 @@ from gateway.desk import (
     WantsChoice,
     WantsComparison,
     WantsPasskey,
+    WithoutPasskey,
     line_of,
 )
 from gateway.terminal import JsonScreen, TextScreen
@@ -73,6 +75,16 @@ def test_a_device_is_chosen_by_its_number_and_the_end_says_how_to_try_it(
     assert "Paired: A&D UA-651BLE (A&D (blodtryck)), C0:FF:EE:00:00:01; bonded" in out
     assert "From now on the gateway listens to it" in out
     assert "take a measurement (ta en mätning)" in out
+
+
+def test_a_passkey_that_nobody_wanted_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    at = Typist()
+    at.tell(WithoutPasskey(CUFF.address, Bonding.PASSKEY_SHOWN), PAIRED)
+    out = capsys.readouterr().out
+    assert "paired with six digits, and this one wanted none" in out
+    assert "kontrollera att det är rätt apparat" in out
+    assert f"hemma gateway unpair {CUFF.address}" in out
+    assert (at.screen.is_over, at.screen.exit_code) == (True, 0)
 
 
 @pytest.mark.parametrize(("typed", "profile"), [("", 0), ("1", 0), ("2", 1)])

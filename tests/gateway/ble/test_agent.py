@@ -173,7 +173,7 @@ async def test_the_enrolled_device_is_accepted_as_the_operator_answers(
             how.append(enrolment.how)
             assert await here.ask("RequestConfirmation", "ou", CUFF, 8) is None
             assert person.seen == [7, 8]
-        assert [*how, enrolment.how] == list(How)
+        assert [How.NOT_TOLD, *how, enrolment.how] == list(How)
         assert await here.ask("RequestPasskey", "o", CUFF) == REJECTED
 
 

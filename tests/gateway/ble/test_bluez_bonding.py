@@ -13,7 +13,7 @@ import pytest
 from bleak.backends.device import BLEDevice
 from dbus_fast import Variant
 
-from gateway.ble.agent import Agent
+from gateway.ble.agent import Agent, How
 from gateway.ble.bluez_bonding import BluezBonding
 from gateway.ble.bonding import BondingLimits
 from gateway.ble.bus import SystemBus
@@ -112,6 +112,39 @@ async def test_an_error_of_bluez_has_its_meaning(
             await here.enrol()
         assert failed.value.trouble is trouble
         assert here.bluez.called("Disconnect") == [PATH]
+
+
+@pytest.mark.parametrize("error", [None, "AuthenticationFailed"])
+async def test_an_adapter_that_is_not_pairable_is_made_so_for_the_pairing_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str | None
+) -> None:
+    async with room(tmp_path, monkeypatch) as here:
+        here.bluez.objects[ADAPTER]["org.bluez.Adapter1"]["Pairable"] = Variant("b", False)
+        here.device(**yes("Connected", "ServicesResolved"))
+        here.offers(CUFF_VALUE)
+        if error is None:
+            assert await here.enrol() == NEEDED
+        else:
+            here.bluez.answers["Pair"] = ERROR + error
+            with pytest.raises(PairingFailed):
+                await here.enrol()
+        done = [
+            (member, *(body[2:] and [body[2].value]))
+            for _, member, body in here.bluez.calls
+            if member in ("Set", "Pair")
+        ]
+        assert done == [("Set", True), ("Pair",), ("Set", False)]
+
+
+async def test_how_a_device_was_bonded_is_told_only_where_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room(tmp_path, monkeypatch) as here:
+        found = BLEDevice(ADDRESS, "A&D", {"path": PATH, "props": {"AddressType": "public"}})
+        for before, how in (([], How.NO_PASSKEY), (["Paired", "Bonded"], How.NOT_TOLD)):
+            here.device(**yes("Connected", "ServicesResolved", *before))
+            async with here.bonding.link(found, Nobody(), bond=True) as link:
+                assert link.how is how
 
 
 async def test_a_device_that_never_links_up_is_given_up_and_the_pairing_taken_back(

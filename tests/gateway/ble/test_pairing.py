@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from bleak.backends.device import BLEDevice
 
 from devices.virtual.device import VirtualDevice
 from devices.virtual.home import VirtualHome
-from gateway.ble.bonding import BleakBonding
+from gateway.ble.agent import How, Operator
+from gateway.ble.bonding import BleakBonding, EnrolLink
 from gateway.ble.nearby import FOUND_MAX, Nearby
 from gateway.ble.pairing import Pairing, PairingLimits, Step
 from gateway.ble.radio import Radio
@@ -29,6 +31,7 @@ from gateway.desk import (
     Stepped,
     UnpairedNow,
     WantsChoice,
+    WithoutPasskey,
 )
 from gateway.paired import PairedDevice, pair, paired
 from gateway.storage import open_storage
@@ -108,7 +111,7 @@ async def test_a_cuff_is_found_chosen_bonded_and_listened_to(tmp_path: Path) -> 
         assert isinstance(told, PairedNow)
         assert (told.address, told.dev, told.model) == (cuff.address, cuff.dev, cuff.model)
         assert (told.profile, told.manufacturer) == (cuff.profile, cuff.design.manufacturer)
-        assert (told.bonded, told.secured) == (True, "no_passkey")
+        assert (told.bonded, told.secured) == (True, "not_told")
         steps = [event.step for event in at.told if isinstance(event, Stepped)]
         assert steps == [Step.WAITING, Step.LOOKING, Step.PAIRING, Step.CHECKING]
         found = at.found(cuff.address)
@@ -196,7 +199,98 @@ async def test_a_bond_that_the_device_forgot_is_made_anew_when_a_person_says_so(
             told = await at.ask(AskPair(address=cuff.address, again=True))
         assert isinstance(told, PairedNow)
         assert await cuff.is_bonded()
+        steps = [event.step for event in at.told if isinstance(event, Stepped)]
+        assert steps[1:4] == [Step.LOOKING, Step.FORGETTING, Step.PAIRING], "looked for once"
+        assert at.found(cuff.address).paired, "and shown once"
+
+
+@dataclass
+class FallsAsleep(BleakBonding):
+    """Bonding with a device that goes to sleep when its old bond is forgotten."""
+
+    radio: Radio
+    waking: asyncio.Task[int]
+
+    def __post_init__(self) -> None:
+        super().__init__(self.radio)
+
+    async def forget(self, address: str) -> None:
+        await super().forget(address)
+        self.waking.cancel()
+        await asyncio.wait({self.waking})
+
+
+async def test_a_device_that_falls_asleep_when_its_bond_is_forgotten_is_said(
+    tmp_path: Path,
+) -> None:
+    async with enrolling(tmp_path, replace(QUICK, look_s=1.0)) as here:
+        cuff = here.device("cuff")
+        cuff.pairing_mode = True
+        bonding = FallsAsleep(here.pairing.radio, asyncio.create_task(cuff.wake()))
+        async with desk(replace(here.pairing, bonding=bonding)) as at:
+            told = await at.ask(AskPair(address=cuff.address, again=True))
         assert Stepped(Step.FORGETTING) in at.told
+        assert isinstance(told, Failed)
+        assert told.code == "not_heard"
+        assert cuff.address in told.error
+
+
+@dataclass
+class WantsNone(BleakBonding):
+    """Bonding as on BlueZ with a device that wants no passkey."""
+
+    radio: Radio
+
+    def __post_init__(self) -> None:
+        super().__init__(self.radio)
+
+    @asynccontextmanager
+    async def link(
+        self, device: BLEDevice, operator: Operator, *, bond: bool
+    ) -> AsyncIterator[EnrolLink]:
+        async with super().link(device, operator, bond=bond) as link:
+            yield Unasked(link)
+
+
+@dataclass
+class Unasked:
+    """A link that was bonded without a passkey."""
+
+    link: EnrolLink
+    how: How = How.NO_PASSKEY
+
+    @property
+    def address(self) -> str:
+        return self.link.address
+
+    @property
+    def is_bonded(self) -> bool:
+        return self.link.is_bonded
+
+    async def characteristics(self, needed: frozenset[str]) -> frozenset[str]:
+        return await self.link.characteristics(needed)
+
+    async def read(self, characteristic: str) -> bytes | None:
+        return await self.link.read(characteristic)
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"), [("beurer-scale", "passkey_shown"), ("a-and-d-weight", None)]
+)
+async def test_a_passkey_that_was_expected_and_not_wanted_is_told(
+    tmp_path: Path, profile: str, told: str | None
+) -> None:
+    async with enrolling(tmp_path) as here:
+        scale = here.device("scale")
+        pairing = replace(here.pairing, bonding=WantsNone(here.pairing.radio))
+        async with awake(scale), desk(pairing) as at:
+            ended = await at.ask(AskPair(address=scale.address, profile=profile))
+        assert isinstance(ended, PairedNow), "it is a hint, not a refusal"
+        assert ended.secured == "no_passkey"
+        warned = [event for event in at.told if isinstance(event, WithoutPasskey)]
+        assert [(one.address, one.expected) for one in warned] == (
+            [(scale.address, told)] if told else []
+        )
 
 
 async def test_a_device_out_of_pairing_mode_refuses_with_its_reason(tmp_path: Path) -> None:
