@@ -19,6 +19,7 @@ import structlog
 from devices.virtual.device import Design, VirtualDevice
 from devices.virtual.place import Place
 from tests.ble.appliance import images
+from tests.ble.appliance.adapter import Adapter
 from tests.ble.appliance.guest import PROGRAM, Guest
 from tests.ble.appliance.recipe import VARIANTS
 from tests.ble.bluez import Bluez, until
@@ -77,15 +78,21 @@ async def place() -> AsyncIterator[Place]:
 async def guest(
     request: pytest.FixtureRequest, guest_folder: Path, place: Place
 ) -> AsyncIterator[Guest]:
-    """A running guest of each BlueZ, its adapter on the air of ``place``."""
+    """A running guest of each BlueZ; its adapter is not in yet."""
     image = image_or_missing(request.param)
     folder = guest_folder / request.param
     folder.mkdir()
     async with Guest.boot(image, folder) as booted:
-        controller = await place.attach(booted.hci)
-        await booted.command("btattach start")
         yield booted
-        await place.detach(controller)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def adapter(guest: Guest, place: Place) -> AsyncIterator[Adapter]:
+    """The guest's adapter, on the air of ``place`` while it is in."""
+    made = Adapter(place, guest)
+    await made.put_in()
+    yield made
+    await made.fall_silent()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -119,10 +126,13 @@ def _first_line(docstring: str | None) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bluez(guest: Guest, guest_environment: None, noted: None) -> AsyncIterator[Bluez]:
+async def bluez(
+    guest: Guest, adapter: Adapter, guest_environment: None, noted: None
+) -> AsyncIterator[Bluez]:
     """The guest's BlueZ, its adapter on whatever the test before did; forgets all afterwards."""
-    for part in ("bus", "bluetoothd", "btattach"):
+    for part in ("bus", "bluetoothd"):
         await guest.command(f"{part} start")
+    await adapter.put_in()
     observer = Bluez()
     await observer.open()
     await until(observer.is_powered, "the adapter is on")

@@ -53,7 +53,7 @@ class Guest:
 
     @property
     def hci(self) -> str:
-        """Bumble's word for the wire to the controller; attach there before ``btattach start``."""
+        """Bumble's word for the wire to the controller (:mod:`tests.ble.appliance.adapter`)."""
         return f"unix:{self.folder / 'hci'}"
 
     @property

@@ -23,10 +23,6 @@ pairing; F4 a device that forgot its bond; F5 a kernel bug that takes bluetoothd
 python -m pytest tests/ble -m ble --numprocesses=2 --dist=loadgroup --junitxml=ble.xml
 python -m tests.ble.appliance table ble.xml > docs/bluetooth-scenarios.md
 ```
-
-**Missing below, because they are not run:** the adapter is away for seconds while idle, goes in the
-middle of a link, or is not there at the start (`NOT_UNDERSTOOD` in `tests/ble/test_adapter.py`). So
-it is not shown that values arrive after such an absence.
 """
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from devices.virtual.device import VirtualDevice
 from devices.virtual.place import Place
+from tests.ble.appliance.adapter import Adapter
 from tests.ble.appliance.guest import Guest, GuestFailed
 from tests.ble.appliance.images import Image
 
@@ -17,7 +18,7 @@ PRESSURE = {"systolic": 128, "diastolic": 79, "pulse": 66}
 VALUES = PRESSURE | {"weight": 71.4, "temperature": 36.9, "spo2": 97}
 HELP = """\
   measure                                      each device takes a measurement and advertises
-  bluetoothd start|stop|kill|restart           btattach start|stop (the adapter comes and goes)
+  bluetoothd start|stop|kill|restart           adapter in|out (put in, pulled out)
   btmon on|off (see the trace below)           run SHELL COMMAND, for example: run bluetoothctl show
   log | dmesg                                  quit"""
 
@@ -26,8 +27,8 @@ async def shell(image: Image, designs: Sequence[str]) -> None:
     """Boot, say how the guest is reached, and obey until ``quit`` or the end of the input."""
     with tempfile.TemporaryDirectory(prefix="hemma-ble-", dir="/tmp") as folder:
         async with Place(seed=1) as place, Guest.boot(image, Path(folder)) as guest:
-            controller = await place.attach(guest.hci)
-            await guest.command("btattach start")
+            adapter = Adapter(place, guest)
+            await adapter.put_in()
             devices = [await place.add(design) for design in designs]
             _say(f"BlueZ {image.bluez}, Linux {image.linux}, up in {guest.booted_s:.1f} s")
             for device in devices:
@@ -36,11 +37,11 @@ async def shell(image: Image, designs: Sequence[str]) -> None:
             for name, value in guest.environment.items():
                 _say(f"  export {name}={value}")
             _say(f"Trace: {guest.trace}\n{HELP}")
-            await _obey(guest, devices)
-            await place.detach(controller)
+            await _obey(guest, adapter, devices)
+            await adapter.fall_silent()
 
 
-async def _obey(guest: Guest, devices: Sequence[VirtualDevice]) -> None:
+async def _obey(guest: Guest, adapter: Adapter, devices: Sequence[VirtualDevice]) -> None:
     async with asyncio.TaskGroup() as group:
         while words := (await asyncio.to_thread(sys.stdin.readline)).strip():
             if words == "quit":
@@ -50,7 +51,10 @@ async def _obey(guest: Guest, devices: Sequence[VirtualDevice]) -> None:
                     group.create_task(_measure(device))
                 continue
             try:
-                _say(await guest.command(words))
+                if words in ("adapter in", "adapter out"):
+                    await (adapter.put_in() if words == "adapter in" else adapter.pull_out())
+                else:
+                    _say(await guest.command(words))
             except GuestFailed as error:
                 _say(str(error))
 
