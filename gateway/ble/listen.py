@@ -190,6 +190,7 @@ async def _scan(ear: _Ear) -> None:
     room = ear.room
     if room.may_serve():
         return
+    room.scan_begins()
     backend = ear.around.radio.scanner_backend
     scanner = BleakScanner(detection_callback=room.on_advertisement, backend=backend)
     async with scanning(scanner):
@@ -198,6 +199,9 @@ async def _scan(ear: _Ear) -> None:
         while not room.may_serve() and not any(stop.is_set() for stop in ear.stops):
             if room.health.judge(room.now_s()):
                 log.info("scan_restarted", radio=room.health.state(), resets=room.health.resets)
+                return
+            if room.is_scan_old:
+                log.info("scan_begun_anew", why="old")
                 return
             if _is_quiet(ear, began_s):
                 return
@@ -214,7 +218,7 @@ def _is_quiet(ear: _Ear, began_s: float) -> bool:
         return False
     if now_s - began_s < ear.quiet_s:
         return False
-    log.info("scan_begun_anew", quiet_s=ear.quiet_s)
+    log.info("scan_begun_anew", why="quiet", quiet_s=ear.quiet_s)
     ear.quiet_s = min(ear.room.health.deaf_after_s, ear.quiet_s * 2)
     return True
 

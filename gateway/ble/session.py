@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from bleak.backends.device import BLEDevice
@@ -51,7 +51,8 @@ INCOMPLETE_WAITS_S = (0.3, 1.0)
 class Ended:
     """How a link ended: ``ending`` is None when it never came about; ``cause`` names an error.
 
-    ``is_bond_refused`` where it looks as if the device, or BlueZ, had forgotten the bond.
+    ``is_bond_refused`` where it looks as if the device, or BlueZ, had forgotten the bond;
+    ``may_be_lost`` where the device may have told a value that nobody could hear.
     """
 
     ending: Ending | None
@@ -59,6 +60,7 @@ class Ended:
     clock_offset_s: float | None
     cause: str | None = None
     is_bond_refused: bool = False
+    may_be_lost: bool = False
 
 
 async def converse(
@@ -75,6 +77,7 @@ async def converse(
         ended = await _converse(link, device)
         if link.is_blind and ended.values == 0 and _may_have_told(link, ended):
             _say_lost(link)
+            ended = replace(ended, may_be_lost=True)
     return ended
 
 

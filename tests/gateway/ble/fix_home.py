@@ -5,6 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+
+from devices.virtual.backend import BumbleScanner
 from devices.virtual.device import VirtualDevice
 from devices.virtual.home import VirtualHome
 from gateway.ble.connect import Limits
@@ -61,6 +65,16 @@ class Listening:
         self.paired.append(paired_device(device))
 
 
+class TellsOnce(BumbleScanner):
+    """Tells of each device once in a scan, as BlueZ 5.82 does while nothing about it changes."""
+
+    def call_detection_callbacks(self, device: BLEDevice, data: AdvertisementData) -> None:
+        told: set[str] = self.__dict__.setdefault("told", set())
+        if device.address not in told:
+            told.add(device.address)
+            super().call_detection_callbacks(device, data)
+
+
 def paired_device(device: VirtualDevice) -> PairedDevice:
     return PairedDevice(device.address, device.model, device.profile)
 
@@ -73,14 +87,21 @@ async def listening(
     limits: Limits = QUICK,
     clock: Callable[[], ClockReading] | None = None,
     health: RadioHealth | None = None,
+    tells_once: bool = False,
 ) -> AsyncIterator[Listening]:
-    """A home whose devices ``names`` are paired, and a gateway listening to it."""
+    """A home whose devices ``names`` are paired, and a gateway listening to it.
+
+    With ``tells_once`` its scans are like those of BlueZ 5.82.
+    """
     async with VirtualHome(seed=seed, window_s=window_s) as home:
         paired = [paired_device(home.devices[name]) for name in names]
         journal, health = MemoryJournal(), health or RadioHealth()
+        scanner = home.scanner_backend
+        if tells_once:
+            scanner = type("Scanner", (TellsOnce,), {"central": home.central})
         task = asyncio.create_task(
             listen(
-                radio=Radio(home.scanner_backend, home.client_backend),
+                radio=Radio(scanner, home.client_backend),
                 paired=lambda: paired,
                 journal=journal,
                 clock=clock or SystemClock(synchronised=lambda: True).read,

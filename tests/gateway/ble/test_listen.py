@@ -116,8 +116,9 @@ async def test_an_unknown_device_is_left_alone() -> None:
         assert gateway.health.last_heard_s is not None, "it was heard all the same"
 
 
-async def test_a_device_paired_meanwhile_is_served() -> None:
-    async with listening() as gateway:
+@pytest.mark.parametrize("tells_once", [False, True])
+async def test_a_device_paired_meanwhile_is_served(tells_once: bool) -> None:
+    async with listening(tells_once=tells_once) as gateway:
         cuff = gateway.home.devices["cuff"]
         measuring = asyncio.create_task(cuff.measure(PRESSURE))
         await until(lambda: gateway.health.last_heard_s is not None)
