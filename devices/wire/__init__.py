@@ -2,13 +2,23 @@
 
 Payloads are UTF-8 JSON. In reading order: shapes (every message), encoding (to JSON and back),
 items (a measurement becomes an item, an item is examined), identity (``uid`` and ranges), config
-(signed configurations), topics. Examples of every message stand in ``docs/contract``.
+(signed configurations), certificates (what the server says that it stored of a day), topics.
+Examples of every message stand in ``docs/contract``.
 """
 
 from devices.errors import ConfigRefused, WireError
 from devices.kinds import implausible
+from devices.wire.certificates import (
+    CERTIFICATE_VERSION,
+    Certificate,
+    CertifiedRange,
+    certified_ranges,
+    chain_hash,
+    range_digest,
+    row_hash,
+)
 from devices.wire.config import open_config, seal_config, signed_bytes
-from devices.wire.encoding import decode, decode_envelope, decode_item, encode
+from devices.wire.encoding import decode, decode_envelope, decode_item, decode_whole, encode
 from devices.wire.identity import (
     DEVICE_YEAR_MIN,
     Identity,
@@ -57,6 +67,7 @@ from devices.wire.topics import GATEWAY_PATTERN, LEAVES, gateway_of, topic
 __all__ = [
     "BACKLOG_AGE_MIN_S",
     "BACKLOG_ITEMS_MAX",
+    "CERTIFICATE_VERSION",
     "DEVICE_YEAR_MIN",
     "GATEWAY_PATTERN",
     "LEAVES",
@@ -64,6 +75,8 @@ __all__ = [
     "RESEND_DAYS_MAX",
     "VERSION",
     "Ack",
+    "Certificate",
+    "CertifiedRange",
     "ClockQuality",
     "Config",
     "ConfigBody",
@@ -93,9 +106,12 @@ __all__ = [
     "Uid",
     "WireError",
     "WireSample",
+    "certified_ranges",
+    "chain_hash",
     "decode",
     "decode_envelope",
     "decode_item",
+    "decode_whole",
     "encode",
     "fault_of",
     "gateway_of",
@@ -103,7 +119,9 @@ __all__ = [
     "is_trusted_time",
     "item_from",
     "open_config",
+    "range_digest",
     "record_uid",
+    "row_hash",
     "row_uid",
     "seal_config",
     "seq_ranges",

@@ -21,7 +21,7 @@ import structlog
 from devices import wire
 from server.broker import BrokerClient, Message
 from server.ingest.verdict import NAME_MAX, Refusal, Verdict, acknowledgement, judge
-from server.store import gateways, quarantine
+from server.store import gateways, ledger, quarantine
 from server.store.database import Database, Transaction
 from server.store.errors import DatabaseUnavailable, DataRefused
 from server.store.items import UID_TAKEN, Kept, Outcome, ReceivedItem, keep
@@ -117,6 +117,7 @@ class Worker:
                 if items:
                     kept.extend(await keep(tx, items, stored_at=self._now()))
                 await self._put_aside(tx, judged)
+                await ledger.note(tx, items, kept, refused=_refused(judged), at=self._now())
         except DataRefused:
             judged, kept = await self._commit_apart(messages)
         log.info(
@@ -155,12 +156,14 @@ class Worker:
         async with self._database.transaction() as tx:
             judged = await self._judge(tx, messages)
             await self._put_aside(tx, judged)
+            await ledger.note(tx, (), (), refused=_refused(judged), at=self._now())
         items = [one for j in judged for one in j.received()]
         culprits: dict[int, str] = {}
         kept = await self._keep_halves(items, 0, culprits)
         async with self._database.transaction() as tx:
             aside = [_culprit(items[i], detail) for i, detail in culprits.items()]
             await quarantine.put(tx, aside, at=self._now())
+            await ledger.note(tx, [items[i] for i in culprits], None, at=self._now())
         log.error("items_refused_by_database", count=len(culprits))
         return judged, kept
 
@@ -171,7 +174,9 @@ class Worker:
             return []
         try:
             async with self._database.transaction() as tx:
-                return [*await keep(tx, items, stored_at=self._now())]
+                kept = await keep(tx, items, stored_at=self._now())
+                await ledger.note(tx, items, kept, at=self._now())
+                return [*kept]
         except DataRefused as error:
             if len(items) == 1:
                 culprits[offset] = str(error)
@@ -229,6 +234,16 @@ def _aside(verdict: Verdict, refusal: Refusal) -> quarantine.Rejected | None:
         detail=refusal.detail,
         payload=refusal.payload,
     )
+
+
+def _refused(judged: Sequence[Judged]) -> list[ledger.Refused]:
+    """Return the numbers that are refused for ever, as far as they could be read."""
+    return [
+        ledger.Refused(j.gateway_id, j.verdict.boot, refusal.nack.seq)
+        for j in judged
+        for refusal in j.verdict.refused
+        if j.gateway_id is not None and refusal.payload is not None and refusal.nack.seq is not None
+    ]
 
 
 def _culprit(received: ReceivedItem, detail: str) -> quarantine.Rejected:
