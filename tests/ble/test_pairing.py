@@ -114,6 +114,21 @@ async def pair(
         return await at.ask(AskPair(address=device.address, again=again), reply)
 
 
+async def pair_here(
+    home: Home, device: VirtualDevice, reply: Reply = nobody, *, again: bool = False
+) -> Event:
+    """Enrol at the running gateway."""
+    async with at_the_gateway(home) as at:
+        return await pair(at, device, reply, again=again)
+
+
+async def with_passkey(add: Add) -> VirtualDevice:
+    """A cuff that shows six digits when it is paired."""
+    cuff = await add("cuff")
+    cuff.faults = Faults(passkey=PASSKEY)
+    return cuff
+
+
 async def heard(at: Desk, kind: type[Event]) -> Event:
     """Wait for an event of ``kind``."""
     async with asyncio.timeout(60):
@@ -136,8 +151,7 @@ async def test_pairing_beside_a_running_gateway(home: Home, add: Add, bluez: Blu
     """A cuff is paired while the gateway runs; its next reading is in the outbox."""
     cuff = await add("cuff")
     await home.start()
-    async with at_the_gateway(home) as at:
-        told = await pair(at, cuff)
+    told = await pair_here(home, cuff)
     assert isinstance(told, PairedNow)
     assert (told.model, told.bonded, told.secured) == (cuff.model, True, "no_passkey")
     assert await bluez.is_bonded(cuff.address)
@@ -178,11 +192,9 @@ async def test_the_passkey_that_the_device_shows_is_typed(
     home: Home, add: Add, bluez: Bluez
 ) -> None:
     """Six digits shown by the device and typed by the operator make a bond."""
-    cuff = await add("cuff")
-    cuff.faults = Faults(passkey=PASSKEY)
+    cuff = await with_passkey(add)
     await home.start()
-    async with at_the_gateway(home) as at:
-        told = await pair(at, cuff, Eyes(cuff))
+    told = await pair_here(home, cuff, Eyes(cuff))
     assert isinstance(told, PairedNow)
     assert told.secured == "passkey_typed"
     assert await bluez.is_bonded(cuff.address)
@@ -206,15 +218,13 @@ async def test_pairing_on_an_adapter_that_is_not_pairable(
 ) -> None:
     """An adapter that keeps no keys (Pairable off) keeps those of the enrolled; then it is off."""
     cuff = await add("cuff")
-    await bluez.set_pairable(False)
-    try:
-        async with at_a_table(home) as at:
-            assert isinstance(await pair(at, cuff), PairedNow)
-        assert not await bluez.is_pairable()
-    finally:
-        await bluez.set_pairable(True)
-    assert (await bluez.device(cuff.address) or {}).get("Bonded")
     await home.start()
+    # BlueZ switches it on for the first agent; somebody switches it off after that.
+    await until(bluez.is_pairable, "our agent is registered")
+    await bluez.set_pairable(False)
+    assert isinstance(await pair_here(home, cuff), PairedNow)
+    assert not await bluez.is_pairable()
+    assert (await bluez.device(cuff.address) or {}).get("Bonded")
     assert (await measured(cuff)).delivered
     await home.until_readings(cuff, 1)
 
@@ -223,22 +233,18 @@ async def test_the_wrong_passkey_makes_no_bond_and_the_right_one_does_then(
     home: Home, add: Add, bluez: Bluez
 ) -> None:
     """A misread passkey is said so; nothing is bonded or stored; the next try succeeds."""
-    cuff = await add("cuff")
-    cuff.faults = Faults(passkey=PASSKEY)
+    cuff = await with_passkey(add)
     await home.start()
-    async with at_the_gateway(home) as at:
-        assert code_of(await pair(at, cuff, Eyes(cuff, wrong=True))) == "wrong_passkey"
+    assert code_of(await pair_here(home, cuff, Eyes(cuff, wrong=True))) == "wrong_passkey"
     assert not await bluez.is_bonded(cuff.address)
     assert not await cuff.is_bonded()
     assert rows(home) == set()
-    async with at_the_gateway(home) as at:
-        assert isinstance(await pair(at, cuff, Eyes(cuff)), PairedNow)
+    assert isinstance(await pair_here(home, cuff, Eyes(cuff)), PairedNow)
 
 
 async def test_an_operator_who_never_answers(home: Home, add: Add, bluez: Bluez) -> None:
     """Digits that are not typed in time end the pairing, and nothing is bonded."""
-    cuff = await add("cuff")
-    cuff.faults = Faults(passkey=PASSKEY)
+    cuff = await with_passkey(add)
     home.data.mkdir()
     bus = SystemBus()
     agent = Agent(bus, answer_max_s=0.5)
@@ -329,14 +335,12 @@ async def test_a_forgotten_bond_is_a_persons_decision(home: Home, add: Add, blue
     """The cuff forgot its bond: no reading, no new bond by itself; ``--again`` makes one (F4)."""
     cuff = await add("cuff")
     await home.start()
-    async with at_the_gateway(home) as at:
-        await pair(at, cuff)
+    await pair_here(home, cuff)
     await cuff.forget_bond()
     cuff.window_s = 6.0
     assert not (await measured(cuff)).delivered
     assert not await cuff.is_bonded(), "the gateway made no new bond"
-    async with at_the_gateway(home) as at:
-        assert code_of(await pair(at, cuff)) == "paired_already"
+    assert code_of(await pair_here(home, cuff)) == "paired_already"
     async with at_the_gateway(home) as at:
         assert isinstance(await pair(at, cuff, again=True), PairedNow)
         assert at.found(cuff.address).paired, "looked for, and shown, once"
@@ -367,8 +371,7 @@ async def test_services_that_come_late_are_waited_for_and_the_bond_stays(
     cuff = await add("cuff")
     cuff.faults = Faults(services_incomplete=True)
     await home.start()
-    async with at_the_gateway(home) as at:
-        assert isinstance(await pair(at, cuff), PairedNow)
+    assert isinstance(await pair_here(home, cuff), PairedNow)
     assert cuff.links >= 2
     assert (await measured(cuff)).delivered
     await home.until_readings(cuff, 1)
@@ -378,8 +381,7 @@ async def test_unpairing_removes_bond_and_listening(home: Home, add: Add, bluez:
     """A device that is unpaired is neither bonded nor listened to any more."""
     cuff = await add("cuff")
     await home.start()
-    async with at_the_gateway(home) as at:
-        await pair(at, cuff)
+    await pair_here(home, cuff)
     async with at_the_gateway(home) as at:
         assert isinstance(await at.ask(AskUnpair(cuff.address)), UnpairedNow)
     assert not await bluez.is_bonded(cuff.address)

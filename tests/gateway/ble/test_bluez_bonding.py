@@ -147,23 +147,12 @@ async def test_how_a_device_was_bonded_is_told_only_where_it_is_known(
                 assert link.how is how
 
 
-async def test_a_device_that_never_links_up_is_given_up_and_the_pairing_taken_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_linked", [False, True], ids=["no_link", "no_end"])
+async def test_a_pairing_that_does_not_end_is_bounded_and_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_linked: bool
 ) -> None:
     async with room(tmp_path, monkeypatch) as here:
-        here.device()
-        here.bluez.silent.add("Pair")
-        with pytest.raises(PairingFailed) as failed:
-            await here.enrol()
-        assert failed.value.trouble is Trouble.OUT_OF_REACH
-        assert here.bluez.called("CancelPairing") == [PATH]
-
-
-async def test_a_link_without_an_end_of_pairing_is_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with room(tmp_path, monkeypatch) as here:
-        here.device(**yes("Connected"))
+        here.device(**(yes("Connected") if is_linked else {}))
         here.bluez.silent.add("Pair")
         with pytest.raises(PairingFailed) as failed:
             await here.enrol()
