@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import TypeVar
 
 import msgspec
 
 from devices.errors import WireError
-from devices.wire.shapes import PAYLOAD_MAX_BYTES, VERSION, Item, RawEnvelope
+from devices.wire.shapes import PAYLOAD_MAX_BYTES, VERSION, Envelope, Item, RawEnvelope
 
 _T = TypeVar("_T")
 
@@ -38,6 +39,11 @@ _VALUE_FIELDS = (
     "char",
     "raw",
 )
+
+
+# What no database column can hold, as JSON writes it.
+_ZERO_CHARACTER = b"\\u0000"
+_WHOLE = msgspec.json.Decoder(Envelope)
 
 
 class _Version(msgspec.Struct):
@@ -71,12 +77,27 @@ def decode_envelope(payload: bytes) -> RawEnvelope:
     return decode(payload, RawEnvelope)
 
 
+def decode_whole(payload: bytes) -> Envelope | None:
+    """Read an envelope with all its items in one go; None where anything in it is in question.
+
+    Then :func:`decode_envelope` and :func:`decode_item` say what, item by item. Where this returns
+    one, they accept it and all its items, and read the same.
+    """
+    if len(payload) > PAYLOAD_MAX_BYTES or _ZERO_CHARACTER in payload:
+        return None
+    try:
+        envelope = _WHOLE.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return envelope if envelope.v == VERSION else None
+
+
 def decode_item(raw: bytes | msgspec.Raw) -> Item:
     """Read one item; WireError ``bad_item`` carries its number where that could still be read.
 
     A character U+0000 is refused too: no database column could hold it.
     """
-    if b"\\u0000" in bytes(raw):
+    if _ZERO_CHARACTER in bytes(raw):
         raise WireError("bad_item", "contains U+0000", _seq_of(raw))
     try:
         return _read(raw, Item, "bad_item")
@@ -124,12 +145,18 @@ def _plain_item(item: Item) -> dict[str, object]:
 def _plain_struct(struct: msgspec.Struct) -> dict[str, object]:
     is_sparse = struct.__struct_config__.omit_defaults
     plain: dict[str, object] = {}
-    for field in msgspec.structs.fields(struct):
+    for field in _fields(type(struct)):
         value = getattr(struct, field.name)
         if is_sparse and not field.required and value in (field.default, (), {}):
             continue
         plain[field.encode_name] = _plain(value)
     return plain
+
+
+# Each look evaluates the types anew, which takes longer than all the rest.
+@cache
+def _fields(shape: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(shape)
 
 
 def _plain_time(time: datetime) -> str:

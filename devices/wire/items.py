@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 from devices.kinds import KINDS, implausible
@@ -28,6 +29,7 @@ _DEVICE = re.compile(r"ble-[0-9a-f]{12}|screen|proxy")
 _RADIO_PREFIX = "ble-"
 # What a timestamptz and a conversion between zones can hold with room to spare.
 _YEARS = range(1970, 9999)
+_MISSING = (None, ())
 # A byte in every characteristic that has one.
 _USER_INDEXES = range(256)
 
@@ -82,25 +84,34 @@ def fault_of(item: Item) -> str | None:
     The reason is one word with the field it is about, such as ``missing:t`` or ``unknown_kind``.
     """
     for name in _REQUIRED[item.type]:
-        if getattr(item, name) in (None, ()):
+        if getattr(item, name) in _MISSING:
             return f"missing:{name}"
-    for name in ("t", "gw_t", "utc"):
-        time: datetime | None = getattr(item, name)
-        if time is not None and time.year not in _YEARS:
-            return f"bad_time:{name}"
-    if item.dev is not None and not _DEVICE.fullmatch(item.dev):
+    if item.t is not None and item.t.year not in _YEARS:
+        return "bad_time:t"
+    if item.gw_t is not None and item.gw_t.year not in _YEARS:
+        return "bad_time:gw_t"
+    if item.utc is not None and item.utc.year not in _YEARS:
+        return "bad_time:utc"
+    if item.dev is not None and not _is_device(item.dev):
         return "bad_device"
-    if item.ctx.get("user_index", 0) not in _USER_INDEXES:
+    if item.ctx and item.ctx.get("user_index", 0) not in _USER_INDEXES:
         return "bad_user_index"
     check = _CHECKS.get(item.type)
     return check(item) if check else None
 
 
+# A home has a handful of devices, and each says its name with each value.
+@lru_cache(maxsize=4096)
+def _is_device(name: str) -> bool:
+    return _DEVICE.fullmatch(name) is not None
+
+
 def _fault_of_value(item: Item) -> str | None:
     if item.dev is not None and item.dev.startswith(_RADIO_PREFIX):
-        for name in ("char", "raw"):
-            if not getattr(item, name):
-                return f"missing:{name}"
+        if not item.char:
+            return "missing:char"
+        if not item.raw:
+            return "missing:raw"
     return _fault_of_samples(item)
 
 
@@ -108,10 +119,10 @@ def _fault_of_samples(item: Item) -> str | None:
     kind = KINDS.get(item.kind or "")
     if kind is None:
         return "unknown_kind"
-    codes = [sample.code for sample in item.samples]
-    if len(set(codes)) < len(codes):
+    samples = item.samples
+    if len(samples) > 1 and len({sample.code for sample in samples}) < len(samples):
         return "duplicate_code"
-    for sample in item.samples:
+    for sample in samples:
         component = kind.component(sample.code)
         if component is None:
             return "unknown_code"

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,8 +36,7 @@ PROXY = "proxy"
 UID_TAKEN = "uid_taken"
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedItem:
+class ReceivedItem(NamedTuple):
     """An item that passed its verdict, and where it came from.
 
     From a gateway: ``gateway_id``, ``gateway`` (its name) and ``boot``. Entered by a person:
@@ -60,8 +59,7 @@ class Outcome(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """The outcome for one item.
 
     ``received_seq`` is the server's order, for new values and events. ``unassigned`` is the reason
@@ -145,24 +143,31 @@ async def _put_conflicts_aside(
 
 async def _keep_facts(tx: Transaction, new: Sequence[ReceivedItem], stored_at: datetime) -> None:
     """Handle items that are not values, and what earlier ones say about the values just stored."""
-    for received in new:
-        item = received.item
-        if item.type == "undecodable":
-            await quarantine.put(tx, [_undecodable(received)], at=stored_at)
-        elif item.type == "tombstone":
-            await tx.execute(
-                "UPDATE gateway SET tombstones = tombstones + 1 WHERE id = %s",
-                (received.gateway_id,),
-            )
-        elif item.type == "clock":
-            await corrections.note_clock(tx, received.gateway_id, item, at=stored_at)
-        elif item.type == "retract":
-            await corrections.note_retraction(tx, received.gateway_id, item, at=stored_at)
-    boots = {_boot_of(received) for received in new} - {None}
-    touched = {received.item.uid for received in new} | {r.item.of for r in new if r.item.of}
-    if any(r.item.type == "clock" or _awaits_clock(r.item) for r in new):
+    facts = [received for received in new if received.item.type not in ("value", "event")]
+    for received in facts:
+        await _keep_fact(tx, received, stored_at)
+    waiting = [one for one in new if one.item.type == "clock" or _awaits_clock(one.item)]
+    if waiting:
+        boots = {_boot_of(received) for received in waiting} - {None}
         await corrections.correct_clocks(tx, sorted(b for b in boots if b), at=stored_at)
+    touched = [received.item.uid for received in new]
+    touched += [received.item.of for received in facts if received.item.of]
     await corrections.mark_retracted(tx, touched, at=stored_at)
+
+
+async def _keep_fact(tx: Transaction, received: ReceivedItem, stored_at: datetime) -> None:
+    item = received.item
+    if item.type == "undecodable":
+        await quarantine.put(tx, [_undecodable(received)], at=stored_at)
+    elif item.type == "tombstone":
+        await tx.execute(
+            "UPDATE gateway SET tombstones = tombstones + 1 WHERE id = %s",
+            (received.gateway_id,),
+        )
+    elif item.type == "clock":
+        await corrections.note_clock(tx, received.gateway_id, item, at=stored_at)
+    elif item.type == "retract":
+        await corrections.note_retraction(tx, received.gateway_id, item, at=stored_at)
 
 
 def _awaits_clock(item: Item) -> bool:

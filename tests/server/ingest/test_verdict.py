@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from devices import wire
-from devices.wire import Nack
+from devices.wire import Item, Nack
 from server.ingest.verdict import ITEMS_MAX, Refusal, Verdict, acknowledgement, judge
 from tests.server.homes import BOOT, pressure
 
@@ -240,3 +242,37 @@ def test_a_message_that_names_itself_is_answered_by_that_name(
 def test_a_name_of_the_wrong_type_is_none() -> None:
     payload = json.dumps({**json.loads(envelope()), "msg": 7}).encode()
     assert judge(TOPIC, payload, correlation=b"name", known=("gw-1",)).msg == "name"
+
+
+_GOOD = wire.encode(pressure(1))
+_PIECES = st.sampled_from(
+    [
+        _GOOD,
+        wire.encode(pressure(2, dev=None)),
+        wire.encode(pressure(3, t=None)),
+        wire.encode(pressure(4, raw="")),
+        wire.encode(Item(seq=5, uid="0" * 32, type="tombstone")),
+        _GOOD.replace(b'"seq":1', b'"seq":0'),
+        _GOOD.replace(b'"seq":1', b'"seq":7,"seq":1,"new":[{}]'),
+        _GOOD.replace(b'"ctx":{}', b'"ctx":{"note":"\\u0000"}'),
+        _GOOD.replace(b'"ctx":{}', b'"ctx":{"note":"\\\\u0000"}'),
+        _GOOD.replace(b'"flags":[]', b'"flags":["\\ud800"]'),
+        _GOOD[:-1],
+        b"{}",
+        b"7",
+        b"null",
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=6), st.sampled_from([b'"v":1', b'"v":2', b'"v":"1"']))
+@settings(deadline=None)
+def test_read_in_one_go_or_item_by_item_the_verdict_is_the_same(
+    pieces: list[bytes], version: bytes
+) -> None:
+    payload = envelope(*pieces).replace(b'"v": 1', version)
+    whole = verdict(payload)
+    # A field of the envelope that holds the zero character makes it be read item by item.
+    apart = verdict(payload[:-1] + b',"added":"\\u0000"}')
+    assert (whole.msg, whole.boot, whole.accepted) == (apart.msg, apart.boot, apart.accepted)
+    assert [r.nack for r in whole.refused] == [r.nack for r in apart.refused]
