@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from server import main
-from server.broker import BrokerClient
-from server.console import Commands, JsonOption, answer, gateway_name, inside
-from server.fleet import orders
+from server.asking import resend, show_orders
+from server.console import Commands, JsonOption, answer, inside
 from server.registers import bind_app, unit_app, user_app
 from server.settings import read_settings
 from server.store import counts, quarantine
@@ -112,27 +109,8 @@ def stats(as_json: JsonOption = False) -> None:
     answer(found, text, as_json=as_json)
 
 
-@app.command()
-def resend(
-    gateway: Annotated[str, typer.Argument(help="The gateway's name.", callback=gateway_name)],
-    days: Annotated[float, typer.Option(min=0.01, max=7, help="How far back.")] = 7,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask a gateway to send its stored rows again, after a restore from backup."""
-    taken = asyncio.run(_ask_resend(gateway, timedelta(days=days)))
-    text = f"{gateway} was asked." if taken else f"{gateway} is not connected: nobody was asked."
-    answer({"gateway": gateway, "asked": taken}, text, as_json=as_json)
-    if not taken:
-        raise typer.Exit(1)
-
-
-async def _ask_resend(gateway: str, back: timedelta) -> bool:
-    now = datetime.now(UTC)
-    request = orders.resend_request(since=now - back, expires=now + timedelta(hours=1))
-    async with BrokerClient(
-        read_settings(os.environ), role="command", subscriptions=[], receive_maximum=1
-    ) as broker:
-        return await orders.send_request(broker, gateway, request)
+app.command("resend")(resend)
+app.command("orders")(show_orders)
 
 
 def _plain(row: quarantine.Quarantined) -> dict[str, Any]:

@@ -5,7 +5,8 @@ So a gateway can be installed without the server's packages, and the reverse (de
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -62,14 +63,27 @@ def load(name: str) -> typer.Typer:
             raise MissingPartError(
                 f"This version has no `hemma {name}`.", "upgrade hemma"
             ) from error
-        raise MissingPartError(
-            f"`hemma {name}` needs the Python package {error.name}, which is not installed.",
-            f"{sys.executable} -m pip install 'hemma[{part.extra}]', or here: sh deploy/demo.sh",
-        ) from error
+        raise _missing(name, error.name, part.extra) from error
     found = getattr(module, part.app, None)
     if not isinstance(found, typer.Typer):
         raise MissingPartError(f"This version has no `hemma {name}`.", "upgrade hemma")
     return found
+
+
+def _missing(command: str, package: str, extra: str) -> MissingPartError:
+    return MissingPartError(
+        f"`hemma {command}` needs the Python package {package}, which is not installed.",
+        f"{sys.executable} -m pip install 'hemma[{extra}]', or here: sh deploy/demo.sh",
+    )
+
+
+@contextmanager
+def _server_part(command: str) -> Iterator[None]:
+    """Say what to do when a command of ours needs the server's packages, and they are not here."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise _missing(command, error.name or "?", "server") from error
 
 
 def _pass_on(name: str) -> None:
@@ -136,6 +150,38 @@ def demo(
         check=check or json, open_browser=open_browser and not check, keep=keep, folder=folder
     )
     raise typer.Exit(run_demo(wishes))
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder, made for this backup.")],
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Write the whole database into a folder, while the server runs."""
+    with _server_part("backup"):
+        from hemma.backup_command import run_backup
+    raise typer.Exit(run_backup(folder, as_json=json))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What `hemma backup` has written.")],
+    into: Annotated[
+        str | None, typer.Option(help="The empty database's address; else HEMMA_DATABASE_URL.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare with what the backup held.")
+    ] = True,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Put a backup into an empty database, verify it, and order from the homes what came since."""
+    with _server_part("restore"):
+        from hemma.backup_command import run_restore
+    raise typer.Exit(run_restore(folder, into=into, verify=verify, as_json=json))
 
 
 def main() -> None:

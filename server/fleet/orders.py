@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,11 +11,14 @@ from devices.wire import ConfigBody, Request
 from server.broker import BrokerClient
 
 
-def resend_request(*, since: datetime, expires: datetime) -> Request:
-    """Make the request for all stored rows since a time: after a restore from backup."""
+def resend_request(*, id: str, since: datetime, expires: datetime) -> Request:  # noqa: A002
+    """Make the request for all stored rows since a time: after a restore from backup.
+
+    A gateway that knows ``id`` does nothing again.
+    """
     return Request(
         v=wire.VERSION,
-        id=str(uuid4()),
+        id=id,
         kind=None,
         ask="resend",
         text={"sv": "", "en": "", "fi": ""},

@@ -148,7 +148,7 @@ async def test_requests_and_signed_configurations(settings: Settings, broker: Br
     body = msgspec.json.decode(example.read_bytes(), type=ConfigBody)
     body = msgspec.structs.replace(body, for_=GATEWAY)
     async with BrokerClient(settings, role="t", subscriptions=[], receive_maximum=10) as own:
-        ask = orders.resend_request(since=NOON, expires=NOON + timedelta(hours=1))
+        ask = orders.resend_request(id="r1", since=NOON, expires=NOON + timedelta(hours=1))
         assert not await orders.send_request(own, GATEWAY, ask), "nobody is there to be asked"
         await orders.send_config(own, body, kid="k1", key=key)
         async with Sender(broker) as sender:
