@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-TABLES = ("measurement", "observation")
+TABLES = ("measurement", "observation", "recording")
 CONVERT = "hemma server migrate"
 
 
@@ -33,7 +33,7 @@ class Chunks:
 def chunks(connection: psycopg.Connection[Any], *, convert: bool) -> Chunks:
     """Look, and with ``convert`` put into chunks what is not; harmless to repeat.
 
-    ``connection`` is in autocommit; both tables are converted in one transaction, or none.
+    ``connection`` is in autocommit; all tables are converted in one transaction, or none.
     """
     version = _version(connection)
     if version is None:
@@ -53,7 +53,7 @@ def chunks(connection: psycopg.Connection[Any], *, convert: bool) -> Chunks:
             for table in plain:
                 connection.execute(_CONVERT, (table,))
     elif plain:
-        advice = f"{' and '.join(plain)} not in weekly chunks; convert them by: {CONVERT}"
+        advice = f"{', '.join(plain)}: not in weekly chunks; convert them by: {CONVERT}"
     return Chunks(version, _converted(connection), advice)
 
 

@@ -104,10 +104,11 @@ async def points(
             " AND measured_at BETWEEN %(since)s AND %(until)s"
             " AND (value IS NOT NULL OR absent IN ('pos_inf', 'neg_inf'))"
             f" AND patient_id IN {VISIBLE_PATIENTS}"
+            # Looked for among the few that do not count (measurement_uncounted_patient).
             " AND NOT EXISTS (SELECT FROM measurement m WHERE m.uid = o.uid"
-            "  AND m.patient_id = o.patient_id AND m.measured_at = o.measured_at"
+            "  AND m.patient_id = %(patient_id)s AND m.measured_at = o.measured_at"
             "  AND m.measured_at BETWEEN %(since)s AND %(until)s"
-            "  AND m.flags && %(no_reading)s::text[])"
+            "  AND NOT is_counted(m.flags) AND m.flags && %(no_reading)s::text[])"
             " ORDER BY measured_at, component_id",
             {
                 "no_reading": sorted(NO_READING),

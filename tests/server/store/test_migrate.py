@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from server.store.database import Database
 from server.store.errors import RightsMissing, SchemaMissing
-from server.store.hypertables import chunks
+from server.store.hypertables import TABLES, chunks
 from server.store.items import ReceivedItem, keep
 from server.store.migrate import migrate
 from tests.fix_postgres import DatabaseServer
@@ -31,7 +31,7 @@ def test_a_second_run_finds_nothing_to_do(
     assert (again.timescale, again.hypertables) == (first.timescale, first.hypertables)
     assert again.advice is None
     if database_server.kind == "timescale":
-        assert first.hypertables == ("measurement", "observation")
+        assert first.hypertables == ("measurement", "observation", "recording")
 
 
 def test_an_owner_without_other_rights_may_migrate(
@@ -97,14 +97,15 @@ async def test_timescaledb_that_comes_later_is_used_when_asked(
     started = migrate(database_url)
     assert started.hypertables == (), "no role rewrites tables at its start"
     assert started.advice == (
-        "measurement and observation not in weekly chunks; convert them by: hemma server migrate"
+        "measurement, observation, recording: not in weekly chunks;"
+        " convert them by: hemma server migrate"
     )
 
     for _ in range(2):
         asked = migrate(database_url, convert=True)
-        assert (asked.hypertables, asked.advice) == (("measurement", "observation"), None)
+        assert (asked.hypertables, asked.advice) == (TABLES, None)
         assert _content(database_url) == before
-    for table in asked.hypertables:
+    for table in ("measurement", "observation"):  # the other is empty
         assert rows(database_url, _CHUNKS, table) == [(True,)]
     await _keep_weeks(database_url, weeks=6)
     assert rows(database_url, "SELECT count(*) FROM measurement") == [(6,)]
