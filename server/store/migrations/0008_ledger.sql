@@ -1,25 +1,40 @@
 -- Completeness (docs/decisions/0018): which numbers of which boot the server has had the last word on, and a daily chain
 -- over what it stored.
 
--- Neither table refers to gateway (no more than measurement does): the check would lock its row at the end of a batch.
+-- Folded from measurement and ledger_entry (store/ledger.py): ingest writes no row here. Times are the server's clock.
 CREATE TABLE ledger (
-    gateway_id  int NOT NULL,
-    boot        uuid NOT NULL,
-    had         int8multirange NOT NULL,            -- stored, a duplicate, in quarantine, or a tombstone
-    duplicates  bigint NOT NULL DEFAULT 0,          -- of what came since begun_at
-    late        bigint NOT NULL DEFAULT 0,          -- stored more than 10 minutes after the gateway had it
-    first_at    timestamptz NOT NULL,               -- server's clock, as all here
-    last_at     timestamptz NOT NULL,
-    -- A gap below passed_seq is older than the gateway's patience; passing_seq was passed at passing_at (store/ledger.py).
-    passed_seq  bigint NOT NULL DEFAULT 0,
-    passing_seq bigint NOT NULL,
-    passing_at  timestamptz NOT NULL,
-    is_full     boolean NOT NULL DEFAULT false,     -- so many holes that no more are kept: no honest gateway comes there
-    begun_at    timestamptz NOT NULL DEFAULT now(),
+    gateway_id int NOT NULL REFERENCES gateway,
+    boot       uuid NOT NULL,
+    had        int8multirange NOT NULL,             -- stored, a duplicate, in quarantine, or a tombstone
+    duplicates bigint NOT NULL DEFAULT 0,           -- of what came since begun_at
+    late       bigint NOT NULL DEFAULT 0,           -- stored more than 10 minutes after the gateway had it
+    first_at   timestamptz NOT NULL,
+    last_at    timestamptz NOT NULL,
+    passed_seq bigint NOT NULL DEFAULT 0,           -- what is missing below it is missing for longer than the patience
+    is_full    boolean NOT NULL DEFAULT false,      -- so many holes that no more are kept: no honest gateway comes there
+    begun_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (gateway_id, boot)
-) WITH (fillfactor = 50);                           -- each batch of a gateway changes its row: room to do it in place
+);
 
--- A row that its gateway could never send: a known hole, with its reason.
+-- What measurement does not say, in the transaction of the items: numbers without a row there, what came again or late.
+-- Emptied by the next folding. No index, and no reference to gateway: the check would lock its row.
+CREATE TABLE ledger_entry (
+    gateway_id int NOT NULL,
+    boot       uuid NOT NULL,
+    numbers    int8multirange NOT NULL,
+    duplicates bigint NOT NULL,
+    late       bigint NOT NULL,
+    at         timestamptz NOT NULL
+);
+
+-- Up to which stored_at measurement is folded.
+CREATE TABLE ledger_fold (
+    one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+    until timestamptz NOT NULL
+);
+INSERT INTO ledger_fold (until) SELECT CASE WHEN EXISTS (SELECT FROM measurement) THEN now() ELSE '-infinity' END;
+
+-- A row that its gateway could never send: a known hole, with its reason. No reference, as above.
 CREATE TABLE tombstone (
     gateway_id int NOT NULL,
     boot       uuid NOT NULL,
@@ -98,9 +113,8 @@ WITH said AS (
            min(first_at) AS first_at, max(last_at) AS last_at
     FROM numbered GROUP BY gateway_id, boot, island
 )
-INSERT INTO ledger (gateway_id, boot, had, late, first_at, last_at, passing_seq, passing_at)
-SELECT gateway_id, boot, range_agg(numbers), sum(late), min(first_at), max(last_at),
-       max(upper(numbers)) - 1, max(last_at)
+INSERT INTO ledger (gateway_id, boot, had, late, first_at, last_at)
+SELECT gateway_id, boot, range_agg(numbers), sum(late), min(first_at), max(last_at)
 FROM islands GROUP BY gateway_id, boot;
 
 -- Clock, retract and tombstone items left no number, but their uid is made of boot and seq (devices/wire/identity.py):
