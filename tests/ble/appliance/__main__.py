@@ -27,6 +27,8 @@ def main() -> int:
     by_hand.add_argument(
         "--device", help="a design of devices.virtual", action="append", default=[]
     )
+    lost = commands.add_parser("trace", help="show why BlueZ loses a value after it was restarted")
+    lost.add_argument("--bluez", choices=tuple(VARIANTS), default="5.82")
     written = commands.add_parser("table", help="the scenarios' results, from pytest's junit file")
     written.add_argument("results", type=Path)
     arguments = parser.parse_args()
@@ -40,8 +42,13 @@ def main() -> int:
             return _build(arguments.bluez, fresh=arguments.fresh)
         # Only here: an image can be made, and a table written, without the virtual devices.
         from tests.ble.appliance.shell import shell
+        from tests.ble.appliance.trace import trace
 
-        asyncio.run(shell(images.build(VARIANTS[arguments.bluez]), arguments.device))
+        image = images.build(VARIANTS[arguments.bluez])
+        if arguments.command == "trace":
+            sys.stdout.writelines(f"{line}\n" for line in asyncio.run(trace(image)))
+        else:
+            asyncio.run(shell(image, arguments.device))
     except (RecipeFailed, GuestFailed) as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command
         return 1
