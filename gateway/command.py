@@ -16,6 +16,7 @@ import msgspec
 import structlog
 import typer
 
+from gateway.certificate_command import certificate_app
 from gateway.clock import text_of
 from gateway.console import Json, failing, show
 from gateway.enrolment import enrol
@@ -36,6 +37,7 @@ ROWS_SHOWN = 50
 app.command(name="pair")(pair_device)
 app.command(name="unpair")(unpair_device)
 app.command(name="user")(device_user)
+app.add_typer(certificate_app, name="certificate")
 
 
 @app.command()

@@ -14,7 +14,9 @@ from devices.wire.certificates import (
     CertifiedRange,
     certified_ranges,
     chain_hash,
+    chain_of,
     range_digest,
+    read_certificate,
     row_hash,
 )
 from devices.wire.config import open_config, seal_config, signed_bytes
@@ -108,6 +110,7 @@ __all__ = [
     "WireSample",
     "certified_ranges",
     "chain_hash",
+    "chain_of",
     "decode",
     "decode_envelope",
     "decode_item",
@@ -120,6 +123,7 @@ __all__ = [
     "item_from",
     "open_config",
     "range_digest",
+    "read_certificate",
     "record_uid",
     "row_hash",
     "row_uid",

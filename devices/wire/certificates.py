@@ -24,8 +24,10 @@ from hashlib import sha256
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta, Struct
 
+from devices.errors import WireError
 from devices.wire.shapes import Count, Seq, Time, Uuid
 
 CERTIFICATE_VERSION = 1
@@ -98,3 +100,23 @@ def chain_hash(
         digest.update(one.first.to_bytes(8, "big") + one.last.to_bytes(8, "big"))
         digest.update(bytes.fromhex(one.digest))
     return digest.digest()
+
+
+def chain_of(certificate: Certificate) -> str:
+    """Return in hex what ``certificate.chain`` must be by the rest of it."""
+    previous = None if certificate.previous is None else bytes.fromhex(certificate.previous)
+    return chain_hash(previous, certificate.gateway, certificate.day, certificate.ranges).hex()
+
+
+def read_certificate(text: bytes) -> Certificate:
+    """Read a certificate from JSON, however many ranges it has.
+
+    Raises WireError: ``bad_certificate`` or ``unsupported_version``.
+    """
+    try:
+        found = msgspec.json.decode(text, type=Certificate)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError("bad_certificate", str(error)) from error
+    if found.v != CERTIFICATE_VERSION:
+        raise WireError("unsupported_version", str(found.v))
+    return found

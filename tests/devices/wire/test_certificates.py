@@ -63,6 +63,27 @@ def test_a_certificate_travels_as_json() -> None:
     sealed = wire.chain_hash(None, "gw-1", DAY, ranges).hex()
     made_at = datetime(2026, 11, 23, 1, tzinfo=UTC)
     one = wire.Certificate(1, "gw-1", DAY, made_at, 1, None, sealed, ranges)
-    assert wire.decode(wire.encode(one), wire.Certificate) == one
-    with pytest.raises(wire.WireError):
-        wire.decode(wire.encode(msgspec.structs.replace(one, chain="00")), wire.Certificate)
+    assert wire.read_certificate(wire.encode(one)) == one
+    assert wire.chain_of(one) == sealed
+    follows = msgspec.structs.replace(one, previous=sealed)
+    assert wire.chain_of(follows) != sealed
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"{", "bad_certificate"),
+        (b"[]", "bad_certificate"),
+        (b"\xff", "bad_certificate"),
+        (b'{"v":1,"gateway":"gw-1","day":"2026-11-22"}', "bad_certificate"),
+        (
+            b'{"v":2,"gateway":"gw-1","day":"2026-11-22","made_at":"2026-11-23T01:00:00Z","rows":0,'
+            b'"previous":null,"chain":"' + b"0" * 64 + b'","ranges":[]}',
+            "unsupported_version",
+        ),
+    ],
+)
+def test_what_is_no_certificate_is_told(text: bytes, reason: str) -> None:
+    with pytest.raises(wire.WireError) as error:
+        wire.read_certificate(text)
+    assert error.value.reason == reason

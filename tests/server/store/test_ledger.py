@@ -157,7 +157,7 @@ async def _refuse(database: Database, home: Home, seqs: Sequence[int]) -> None:
 async def test_what_is_folded_again_or_at_once_counts_once(database: Database, home: Home) -> None:
     await take(database, home, [*several(1, 2, 2), pressure(3, at=NOON - timedelta(hours=1))])
     both = await asyncio.gather(ledger_of(database), ledger_of(database))
-    assert both == [[(BOOT, "{[1,4)}", 1, 1)]] * 2
+    assert list(both) == [[(BOOT, "{[1,4)}", 1, 1)]] * 2
     # Committed after a folding, with a time before it.
     await take(database, home, several(4), at=NOON - timedelta(minutes=10))
     assert await ledger_of(database) == [(BOOT, "{[1,5)}", 1, 1)]
