@@ -12,9 +12,11 @@ import structlog
 
 from server.broker import BrokerClient
 from server.ingest.probe import shared_subscriptions_deliver
-from server.ingest.worker import Worker
+from server.ingest.worker import HANDS, Worker
 from server.settings import Settings
+from server.store import corrections, identity
 from server.store.database import Database
+from server.store.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -23,12 +25,18 @@ log = structlog.get_logger(__name__)
 class Stream:
     """A topic with the shared subscription that all workers of an installation divide among them.
 
-    ``batch_max`` messages are in hand at once: it is the Receive Maximum and the commit batch.
+    ``batch_max`` messages are committed together, at most; the Receive Maximum lets the broker hand
+    over what two batches in hand and one that waits can hold.
     """
 
     leaf: str
     group: str
     batch_max: int
+
+    @property
+    def receive_maximum(self) -> int:
+        """How many messages the broker may hand over before they are confirmed."""
+        return (HANDS + 1) * self.batch_max
 
     def subscription(self, *, is_shared: bool, password: str | None) -> str:
         """Return the topic filter.
@@ -46,14 +54,16 @@ class Stream:
 
 
 FRESH = Stream("measurements", "hemma-ingest", 200)
-# Messages of up to 50 items: fewer in hand, so that a batch stays under a thousand rows.
-BACKLOG = Stream("backlog", "hemma-backlog", 20)
+# Messages of up to 50 items: fewer in hand.
+BACKLOG = Stream("backlog", "hemma-backlog", 40)
+# A new epoch is due once a week (store/identity.py); a look costs nothing.
+EPOCH_LOOK_S = 30.0
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Ingest until ``stop`` is set. Waits for broker and database as long as it takes."""
     async with (
-        Database.connect(settings.database_url, name="hemma-ingest", size=2) as database,
+        Database.connect(settings.database_url, name="hemma-ingest", size=5) as database,
         asyncio.TaskGroup() as tasks,
     ):
         work = tasks.create_task(_work(settings, database), name="ingest")
@@ -71,6 +81,20 @@ async def _work(settings: Settings, database: Database) -> None:
             tasks.create_task(
                 _stream(settings, database, stream, is_shared=is_shared), name=stream.leaf
             )
+        tasks.create_task(_turn_epochs(database), name="epochs")
+
+
+async def _turn_epochs(database: Database) -> None:
+    """Begin a new epoch of uids when the last one is old or full enough."""
+    while True:
+        try:
+            async with database.transaction() as tx:
+                await corrections.take_turn(tx, alone=True)
+                if await identity.turn_epoch(tx, at=datetime.now(UTC)):
+                    log.info("uid_epoch_begun")
+        except DatabaseUnavailable:
+            pass  # the workers say so, and the next look comes soon
+        await asyncio.sleep(EPOCH_LOOK_S)
 
 
 async def _stream(
@@ -80,7 +104,7 @@ async def _stream(
         settings,
         role=stream.group,
         subscriptions=[stream.subscription(is_shared=is_shared, password=settings.mqtt_password())],
-        receive_maximum=stream.batch_max,
+        receive_maximum=stream.receive_maximum,
     ) as broker:
         worker = Worker(database, broker, batch_max=stream.batch_max, now=lambda: datetime.now(UTC))
         await worker.work()

@@ -4,7 +4,8 @@ The order is the safety property (contract.md 1): commit, then the acknowledgeme
 the one to the broker. Whatever dies in between, the home still has the row and sends it again.
 
 A batch is what has arrived while the one before was committed: at rest a value waits for nothing,
-under load batches grow by themselves to the Receive Maximum.
+under load batches grow by themselves to their bounds. Two are in hand at a time: while the database
+works on one, the next is read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from server.store.items import UID_TAKEN, Kept, Outcome, ReceivedItem, keep
 
 RETRY_MIN_S = 0.1
 RETRY_MAX_S = 5.0
+# Batches in hand at once. Two keep one processor here and one at the database busy.
+HANDS = 2
+# About a thousand items: more would make the first of them wait longer, and cost no less each.
+BATCH_MAX_BYTES = 512 * 1024
 # The database refused the item although the verdict passed it: the culprit of a halved batch.
 REFUSED_BY_DATABASE = "refused_by_database"
 
@@ -77,9 +82,14 @@ class Worker:
         self._now = now
 
     async def work(self) -> None:
-        """Handle batches for ever."""
+        """Handle batches for ever, :data:`HANDS` at a time."""
+        async with asyncio.TaskGroup() as tasks:
+            for hand in range(HANDS):
+                tasks.create_task(self._work_on(), name=f"hand-{hand}")
+
+    async def _work_on(self) -> None:
         while True:
-            await self.handle(await self._broker.take(self._batch_max))
+            await self.handle(await self._broker.take(self._batch_max, BATCH_MAX_BYTES))
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Commit one batch and answer it; while the database is away, hold it and try again."""
