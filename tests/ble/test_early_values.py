@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from devices.virtual.cuff import CUFF
+from devices.virtual.design import Design
 from devices.virtual.device import VirtualDevice
 from devices.virtual.faults import NO_FAULTS, Faults
 from tests.ble.appliance.adapter import Adapter
@@ -25,10 +28,12 @@ Note = Callable[[str, str], None]
 CAMPAIGN = int(os.environ.get("HEMMA_F2_VALUES", "10"))
 """How many values a campaign takes; the hundred of docs/bluetooth-scenarios.md by hand."""
 
+LINGERING = replace(CUFF, hang_up_after_s=4.0)
 
-async def bonded_cuff(home: Home, add: Add) -> VirtualDevice:
+
+async def bonded_cuff(home: Home, add: Add, design: Design | str = "cuff") -> VirtualDevice:
     """A cuff that is enrolled, has delivered once, and from now on sends without being asked."""
-    cuff = await add("cuff")
+    cuff = await add(design)
     await home.start()
     await paired(home.data, cuff)
     await measured(cuff)
@@ -65,9 +70,10 @@ async def test_first_value_after_bluetoothd_restarts(
 ) -> None:
     """F2: bluetoothd was started anew: a value before BlueZ has its objects is told as a risk.
 
-    A cuff that waits to be asked loses nothing then; one that does not may lose one value.
+    A cuff that waits to be asked loses nothing then; one that does not may lose values until one
+    link has lasted until BlueZ was ready, which takes half a second.
     """
-    cuff = await bonded_cuff(home, add)
+    cuff = await bonded_cuff(home, add, LINGERING)
     await restart_bluetoothd(guest, bluez, home, cuff, how)
     await measured(cuff, systolic=141)
     await until(partial(is_kept_or_told, home, 1), "it is kept, or its loss is told")
@@ -102,7 +108,7 @@ async def test_first_value_after_the_adapter_came_back(
     adapter: Adapter, bluez: Bluez, home: Home, add: Add
 ) -> None:
     """F2: the adapter was away: a value before BlueZ has its objects is told as a risk."""
-    cuff = await bonded_cuff(home, add)
+    cuff = await bonded_cuff(home, add, LINGERING)
     await away_and_back(adapter, bluez, home, cuff)
     await measured(cuff, systolic=141)
     await until(partial(is_kept_or_told, home, 1), "it is kept, or its loss is told")
