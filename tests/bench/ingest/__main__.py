@@ -1,25 +1,40 @@
-"""``python -m tests.bench.ingest [compare | loss | latency | growth]``; see README.md."""
+"""Ingest beside what a user would otherwise have: compare (default), loss, latency, growth.
+
+How to read what comes out: README.md in this folder.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-from tests.bench.ingest import compare, database, report
+from tests.bench.ingest import compare, database, growth, latency, loss, plot, report
 from tests.bench.ingest.consumers import EVERYBODY, Consumer, present
 from tests.bench.ingest.database import Tier
 from tests.bench.ingest.messages import Ready, Traffic, build
 
-GATEWAYS = 50
-PATIENTS = 10_000
-PATIENTS_QUICK = 1_000
+GATEWAYS: Final = 50
+PATIENTS: Final = 10_000
+PATIENTS_QUICK: Final = 1_000
+SECONDS_QUICK: Final = 5.0
+DRAIN_QUICK_S: Final = 1.5
+GROWTH_SAMPLES_PER_S: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a sub-command found: for people, for programs, and files beside them."""
+
+    text: str
+    data: object
+    files: dict[str, str]
 
 
 def say(line: str) -> None:
@@ -29,17 +44,22 @@ def say(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.ingest", description=__doc__)
-    parser.add_argument("what", nargs="?", default="compare", choices=("compare",))
+    parser.add_argument("what", nargs="?", default="compare", choices=tuple(_COMMANDS))
     parser.add_argument("--seconds", type=float, default=20, help="of each sustained run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="1 round, seconds instead of minutes")
+    parser.add_argument("--quick", action="store_true", help="one round, short, few patients")
     parser.add_argument("--only", default="", help=",".join(one.name for one in EVERYBODY))
     parser.add_argument("--items", default="1,50", help="items an envelope: 1, 50 or both")
     parser.add_argument("--work", default="drained,sustained")
+    parser.add_argument("--fault", default="", help=",".join(loss.FAULTS))
     parser.add_argument("--database", default="", help="postgres, timescale or both (default)")
+    parser.add_argument("--large", action="store_true", help="growth: 100 million rows too")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="a folder for report.md, results.json, plot.svg")
-    return parser.parse_args()
+    parser.add_argument("--out", type=Path, help="a folder for the report, its data, its plot")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.rounds, asked.seconds = 1, min(asked.seconds, SECONDS_QUICK)
+    return asked
 
 
 def _chosen(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
@@ -58,7 +78,7 @@ def _consumers(asked: argparse.Namespace) -> list[Consumer]:
 
 
 @contextmanager
-def tiers(asked: argparse.Namespace, patients: int) -> Iterator[list[Tier]]:
+def _tiers(asked: argparse.Namespace) -> Iterator[list[Tier]]:
     """Start what this machine can run of what is asked, and say what it cannot."""
     installed = database.installations()
     wanted = _chosen(asked.database, ("postgres", "timescale")) or ("postgres", "timescale")
@@ -68,56 +88,122 @@ def tiers(asked: argparse.Namespace, patients: int) -> Iterator[list[Tier]]:
             if kind not in installed:
                 say(f"!!! {kind} DID NOT RUN: it is not on this machine (sh deploy/test.sh)")
                 continue
-            tier = database.start(kind, installed[kind], patients=patients, gateways=GATEWAYS)
+            tier = database.start(
+                kind, installed[kind], patients=_patients(asked), gateways=GATEWAYS
+            )
             stack.callback(tier.close)
             started.append(tier)
         yield started
 
 
-def _traffic(asked: compare.Asked, patients: int) -> dict[int, Ready]:
+def _patients(asked: argparse.Namespace) -> int:
+    return PATIENTS_QUICK if asked.quick else PATIENTS
+
+
+def _traffic(asked: argparse.Namespace, items: int, messages: int, seed: int = 1) -> Ready:
     folder = Path(tempfile.gettempdir(), "hemma-bench-traffic")
     folder.mkdir(exist_ok=True)
-    ready = {}
-    for items in asked.items_per_message:
-        traffic = Traffic(items, compare.messages_needed(asked, items), patients, GATEWAYS)
-        say(f"{traffic.per_gateway * GATEWAYS:,} messages of {items} …")
-        ready[items] = build(traffic, folder)
-    return ready
+    traffic = Traffic(items, messages, _patients(asked), GATEWAYS, seed)
+    say(f"{traffic.per_gateway * GATEWAYS:,} messages of {items} …")
+    return build(traffic, folder)
 
 
-def _compare(asked: argparse.Namespace) -> tuple[str, object]:
-    works = tuple(one for one in compare.WORKS if one in asked.work.split(","))
+def _compare(asked: argparse.Namespace) -> Told:
     told = compare.Asked(
         _consumers(asked),
         tuple(int(one) for one in asked.items.split(",")),
-        works,
-        5.0 if asked.quick else asked.seconds,
-        1.5 if asked.quick else compare.DRAIN_S,
-        1 if asked.quick else asked.rounds,
+        tuple(one for one in compare.WORKS if one in asked.work.split(",")),
+        asked.seconds,
+        DRAIN_QUICK_S if asked.quick else compare.DRAIN_S,
+        asked.rounds,
         asked.seed,
     )
-    patients = PATIENTS_QUICK if asked.quick else PATIENTS
-    ready = _traffic(told, patients)
-    with tiers(asked, patients) as started:
+    ready = {
+        items: _traffic(asked, items, compare.messages_needed(told, items))
+        for items in told.items_per_message
+    }
+    with _tiers(asked) as started:
         found = list(compare.runs(told, started, ready, say))
-    return report.comparison(compare.summaries(found)), [asdict(run) for run in found]
+    summed = compare.summaries(found)
+    picture = plot.draw(summed, "Ingest beside what a user would otherwise have")
+    return Told(report.comparison(summed), [asdict(run) for run in found], {"compare.svg": picture})
+
+
+def _loss(asked: argparse.Namespace) -> Told:
+    wanted = _chosen(asked.fault, tuple(loss.FAULTS))
+    per_gateway = max(loss.MESSAGES, loss.MESSAGES_BACKLOG)
+    ready = _traffic(asked, 1, per_gateway * GATEWAYS)
+    found = []
+    with _tiers(asked) as started:
+        for number in range(asked.rounds):
+            for tier in started:
+                for consumer in (one for one in _consumers(asked) if one.stores):
+                    for fault in (one for one in loss.FAULTS if not wanted or one in wanted):
+                        say(f"round {number + 1}: {consumer.name}, {fault}, {tier.kind}")
+                        one = loss.measure(tier, consumer, ready, fault)
+                        say(
+                            f"  {one.lost} lost of {one.acknowledged} acknowledged of {one.sent}, "
+                            f"{one.doubled} twice, {one.seconds:.0f} s"
+                        )
+                        found.append(one)
+    return Told(report.losses(found), [asdict(one) for one in found], {})
+
+
+def _latency(asked: argparse.Namespace) -> Told:
+    messages = int(latency.PER_SECOND * (asked.seconds + latency.WARM_S)) + GATEWAYS
+    ready = _traffic(asked, 1, messages)
+    found = []
+    with _tiers(asked) as started:
+        for _ in range(asked.rounds):
+            for tier in started:
+                for consumer in (one for one in _consumers(asked) if one.stores):
+                    one = latency.measure(tier, consumer, ready, asked.seconds)
+                    say(f"{consumer.name}: p50 {one.p50_ms:.0f} ms, p99 {one.p99_ms:.0f} ms")
+                    found.append(one)
+    return Told(report.latencies(found), [asdict(one) for one in found], {})
+
+
+def _growth(asked: argparse.Namespace) -> Told:
+    sizes: Sequence[int] = growth.SIZES_QUICK if asked.quick else growth.SIZES
+    if asked.large:
+        sizes = growth.SIZES_LARGE
+    messages = int(GROWTH_SAMPLES_PER_S * (asked.seconds + 4) / 100)
+    ready = [_traffic(asked, 50, messages, seed) for seed in range(1, asked.rounds + 1)]
+    texts, data = [], []
+    with _tiers(asked) as started:
+        for tier in started:
+            found = growth.measure(tier, sizes, ready, asked.seconds, say)
+            texts.append(f"### {tier.kind}\n\n{report.growth(growth.steps(found))}")
+            data += [{"size": size, **asdict(one)} for size, one in found]
+    return Told("\n\n".join(texts), data, {})
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], Told]]] = {
+    "compare": _compare,
+    "loss": _loss,
+    "latency": _latency,
+    "growth": _growth,
+}
 
 
 def main() -> None:
+    """Measure what is asked; print the report, and keep it where ``--out`` says."""
     asked = _arguments()
     began = database.started_at()
     command = " ".join(["python -m tests.bench.ingest", *sys.argv[1:]])
-    text, data = {"compare": _compare}[asked.what](asked)
+    told = _COMMANDS[asked.what](asked)
     head = f"`{command}`, {began:%Y-%m-%d %H:%M} UTC, {report.machine()}, seed {asked.seed}"
-    print(f"{head}\n\n{text}")
+    print(f"{head}\n\n{told.text}")
     if asked.out:
         asked.out.mkdir(parents=True, exist_ok=True)
-        (asked.out / f"{asked.what}.md").write_text(f"{head}\n\n{text}\n")
-        (asked.out / f"{asked.what}.json").write_text(
-            json.dumps({"command": command, "at": began.isoformat(), "found": data}, indent=1)
-        )
+        data = {"command": command, "at": began.isoformat(), "found": told.data}
+        files = told.files | {
+            f"{asked.what}.md": f"{head}\n\n{told.text}\n",
+            f"{asked.what}.json": json.dumps(data, indent=1),
+        }
+        for name, text in files.items():
+            (asked.out / name).write_text(text)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     main()

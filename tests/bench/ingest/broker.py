@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hemma.account import private_folder, service_account, spawn
+from hemma.account import ends_with_us, private_folder, service_account, spawn
 from hemma.broker import ACCESS_LIST, SERVER_USER, free_port, mosquitto_program, password_line
 from tests.bench.ingest.messages import gateway_name
 
@@ -50,7 +50,7 @@ class Broker:
             path.touch(mode=0o600)
             path.write_text(text)
             os.chown(path, account.uid, account.gid)
-        command = [mosquitto_program(), "-c", str(self.folder / "mosquitto.conf")]
+        command = ends_with_us([mosquitto_program(), "-c", str(self.folder / "mosquitto.conf")])
         with (self.folder / "mosquitto.out").open("ab") as out:
             self.process = spawn(command, account, log=out)
         _until(self._answers, START_S, "mosquitto did not answer")

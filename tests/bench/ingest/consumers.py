@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
+from hemma.account import ends_with_us
 from hemma.broker import SERVER_USER
 from tests.bench.ingest import node_red
 from tests.bench.ingest.broker import Broker
@@ -96,7 +97,7 @@ class Process:
         command, environment = self._command()
         with (self.folder / f"{self.consumer.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                ends_with_us(command, signal_name="KILL"),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

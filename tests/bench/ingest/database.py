@@ -106,7 +106,7 @@ def installations() -> dict[str, Installation]:
 def start(kind: str, installation: Installation, *, patients: int, gateways: int) -> Tier:
     """Start a server and make its templates."""
     folder = Path(tempfile.mkdtemp(prefix="hemma-bench-", dir=installation.root / "tmp"))
-    cluster = Cluster(installation, folder, dict(SETTINGS))
+    cluster = Cluster(installation, folder, SETTINGS, ends_with_us=True)
     cluster.start()
     tier = Tier(kind, installation, DatabaseServer(kind, cluster.url, cluster), cluster, {})
     for template, fill in ((OURS, _settle), (THEIRS, _table), (UNKEYED, _unkeyed)):
@@ -195,7 +195,8 @@ def started_at() -> datetime:
 
 _COMMITTED: Final = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(x))::float8 AS at, n
-FROM (SELECT xmin AS x, count(*) AS n FROM {} GROUP BY xmin) AS t ORDER BY at
+FROM (SELECT xmin AS x, count(*) AS n FROM {} GROUP BY xmin) AS t
+WHERE pg_xact_commit_timestamp(x) IS NOT NULL ORDER BY at
 """
 _PATIENTS: Final = """
 INSERT INTO patient (identifier_system, identifier_value, given_name, family_name, unit_id)

@@ -31,7 +31,7 @@ Numbers = NDArray[np.int64]
 
 SEQ_FIRST: Final = 1_000_000  # seven digits from the first to the last, so that lengths stay
 STEP_S: Final = 97  # between two values of a patient
-HISTORY_DAYS: Final = 20  # how long ago the first was measured; all lie in the past
+NEWEST_S: Final = 60  # how long ago the last of a patient was measured
 PATTERN_TIME: Final = datetime(2026, 1, 1, 1, 1, 1, tzinfo=UTC)
 COMPONENTS: Final = {"blood_pressure": 3, "pulse_oximetry": 2, "body_weight": 1}
 KINDS: Final = tuple(COMPONENTS)
@@ -116,8 +116,9 @@ class Traffic:
     def name(self) -> str:
         """Return a name for the file that says what is in it."""
         told = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
-        day = datetime.now(UTC).date()
-        return f"traffic-{self.items_per_message}-{self.per_gateway * self.gateways}-{told}-{day}"
+        hour = datetime.now(UTC)
+        count = self.per_gateway * self.gateways
+        return f"traffic-{self.items_per_message}-{count}-{told}-{hour:%Y-%m-%dT%H}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,9 @@ def gateway_name(number: int) -> str:
     return f"gw-{number:04d}"
 
 
-def boot_of(gateway: int) -> str:
+def boot_of(gateway: int, seed: int) -> str:
     """Return the boot that all rows of a gateway were written in."""
-    return f"6f1c0a52-0000-4000-8000-{gateway:012d}"
+    return f"6f1c0a52-0000-4000-8{seed % 1000:03d}-{gateway:012d}"
 
 
 def device_number(kind: str, patient: int) -> int:
@@ -148,14 +149,13 @@ def device_number(kind: str, patient: int) -> int:
 
 
 def build(traffic: Traffic, folder: Path) -> Ready:
-    """Write the file, unless it is there from an earlier run of the same day."""
+    """Write the file, unless it is there from an earlier run of the same hour."""
     path = folder / traffic.name()
     patterns = [_patterns(traffic, gateway) for gateway in range(traffic.gateways)]
     lengths = tuple(tuple(len(one) for one in pattern) for pattern in patterns)
     size = sum(sum(one) for one in lengths) * (traffic.per_gateway // traffic.cycle)
     if not path.exists() or path.stat().st_size != size:
-        first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        writer = _Writer(traffic, first - timedelta(days=HISTORY_DAYS))
+        writer = _Writer(traffic, datetime.now(UTC).replace(microsecond=0))
         with path.open("wb") as file:
             for gateway, pattern in enumerate(patterns):
                 file.write(writer.packets(gateway, pattern).data)
@@ -167,7 +167,7 @@ def _patterns(traffic: Traffic, gateway: int) -> list[bytes]:
     count = traffic.items_per_message
     topic = wire.topic(gateway_name(gateway), traffic.leaf)
     return [
-        _packet(topic, boot_of(gateway), kinds[start : start + count])
+        _packet(topic, boot_of(gateway, traffic.seed), kinds[start : start + count])
         for start in range(0, len(kinds), count)
     ]
 
@@ -221,11 +221,11 @@ class _Part:
 class _Writer:
     """Fills the patterns in; one set of times and numbers for all gateways."""
 
-    def __init__(self, traffic: Traffic, first: datetime) -> None:
+    def __init__(self, traffic: Traffic, now: datetime) -> None:
         self._traffic = traffic
         turns = -(-traffic.per_gateway // (traffic.patients // traffic.gateways))
         steps = turns * traffic.items_per_message
-        assert steps * STEP_S < HISTORY_DAYS * 86_400, "too many values for each patient"
+        first = now - timedelta(seconds=NEWEST_S + STEP_S * steps)
         moments = [first + timedelta(seconds=STEP_S * n) for n in range(steps)]
         self._times = {
             "t": _table(_zulu(one) for one in moments),

@@ -3,6 +3,8 @@
 A process of its own, told by lines on standard input, which answers each with a line of JSON:
 
 - ``allow N`` – each gateway may send its first N messages (at most WINDOW without PUBACK);
+- ``await W`` – from now on each has at most W messages that the *server* has not acknowledged, as a
+  gateway has (others than ours acknowledge nothing: for them there is PUBACK alone);
 - ``rate R N`` – from now on R messages a second from all together, N from each;
 - ``tell`` – nothing new, say how far it is;
 - ``end FILE`` – write when each message was sent and acknowledged (numpy, ns since 1970), and end.
@@ -60,6 +62,8 @@ class Home:
         self.allowed = 0
         self.sent = 0
         self.taken = 0
+        self.acked = 0
+        self.unanswered_max: int | None = None
         self.waiting = memoryview(b"")
         self.events: int = selectors.EVENT_READ
         self._packets = packets
@@ -81,6 +85,8 @@ class Home:
         """
         first = self.sent
         last = min(self.allowed, self.taken + WINDOW)
+        if self.unanswered_max is not None:
+            last = min(last, self.acked + self.unanswered_max)
         if last <= first:
             return first, first
         start = self._offset(first)
@@ -208,6 +214,7 @@ class Publisher:
         ack = wire.decode(bytes(body[at + used + properties :]), Ack)
         now_ns = time.time_ns()
         self._tally.acks += 1
+        home.acked += 1
         self._tally.nacked_items += len(ack.nack)
         per_message = self._traffic.items_per_message
         for first, last in ack.stored:
@@ -227,6 +234,9 @@ class Publisher:
             if word == "allow":
                 for home in self._homes:
                     home.allowed = min(int(rest[0]), self._traffic.per_gateway)
+            elif word == "await":
+                for home in self._homes:
+                    home.unanswered_max = int(rest[0])
             elif word == "rate":
                 self._rate = float(rest[0]), int(rest[1]), time.monotonic()
             elif word == "end":

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from tests.bench.ingest.compare import Summary, ratios
 from tests.bench.ingest.consumers import EVERYBODY
+from tests.bench.ingest.growth import Step
+from tests.bench.ingest.latency import Latency
+from tests.bench.ingest.loss import FAULTS, Loss
 
 LABELS = {one.name: one.label for one in EVERYBODY}
 
@@ -36,6 +39,64 @@ def comparison(summed: Sequence[Summary]) -> str:
         rows = [_row(one, divided.get(id(one))) for one in summed if one.what == what]
         parts.append(f"### {tier}, {items} an envelope, {work}\n\n{table(_HEAD, rows)}")
     return "\n\n".join(parts)
+
+
+def losses(found: Sequence[Loss]) -> str:
+    """Return who lost what: for each run acknowledged and not stored, and doubled rows."""
+    faults = [fault for fault in FAULTS if any(one.fault == fault for one in found)]
+    rows = []
+    for tier, consumer in dict.fromkeys((one.tier, one.consumer) for one in found):
+        mine = [one for one in found if (one.tier, one.consumer) == (tier, consumer)]
+        cells = [_cell([one for one in mine if one.fault == fault]) for fault in faults]
+        rows.append([f"{LABELS[consumer]} ({tier})", *cells])
+    text = table(("acknowledged and not stored", *(FAULTS[fault] for fault in faults)), rows)
+    return f"{text}\n\nOne figure a run; in brackets, rows stored twice, where there were any."
+
+
+def latencies(found: Sequence[Latency]) -> str:
+    """Return how long one value takes, in ms."""
+    rows = [
+        [
+            f"{LABELS[one.consumer]} ({one.tier})",
+            *(f"{ms:,.1f}" for ms in (one.p50_ms, one.p99_ms, one.most_ms)),
+            "–" if one.ack_p50_ms is None else f"{one.ack_p50_ms:,.1f}",
+            "–" if one.ack_p99_ms is None else f"{one.ack_p99_ms:,.1f}",
+            f"{one.missing:,} of {one.values:,}",
+        ]
+        for one in found
+    ]
+    head = ("to committed, ms", "p50", "p99", "most", "ack p50", "ack p99", "not stored")
+    return table(head, rows)
+
+
+def growth(found: Sequence[Step]) -> str:
+    """Return what a row costs by how many there are."""
+    rows = [
+        [
+            f"{one.rows_before:,}",
+            f"{one.samples_per_s:,.0f}",
+            f"{one.rate_ratio:.2f}",
+            f"{one.consumer_us:.1f}",
+            f"{one.postgres_us:.1f}",
+            f"{one.cost_ratio:.2f}",
+            f"{one.wal_bytes_per_row:,.0f}",
+            f"{one.index_pages_per_row:.1f}",
+            f"{one.uid_pages_share:.0%}",
+            f"{one.uid_bytes_share:.0%}",
+        ]
+        for one in found
+    ]
+    head = (
+        "rows before", "samples/s", "slower by", "ours µs", "PostgreSQL µs", "dearer by",
+        "WAL bytes", "index pages", "of them uid", "uid index of all bytes",
+    )  # fmt: skip
+    return table(head, rows)
+
+
+def _cell(runs: Sequence[Loss]) -> str:
+    return ", ".join(
+        f"{one.lost:,}" + (f" ({one.doubled:,} twice)" if one.doubled else "") for one in runs
+    )
 
 
 def machine() -> str:

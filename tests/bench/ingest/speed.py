@@ -7,7 +7,8 @@ the others.
 
 *Sustained*: the homes send on, at most BACKLOG messages ahead of what is committed, so that there
 is always something waiting and never an ever longer queue; counted is what is committed in a window
-that starts after WARM_S.
+that starts after WARM_S. To ours they send as gateways do, which wait for its acknowledgements
+(``gateway/uplink.py``), so that far less waits at the broker.
 
 A commit's time is PostgreSQL's own record of it: nothing of a consumer is believed or changed.
 """
@@ -18,9 +19,11 @@ import time
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.uplink import BACKLOG_WINDOW, FRESH_WINDOW
 from tests.bench.ingest.consumers import Consumer
 from tests.bench.ingest.database import Tier, committed, query
 from tests.bench.ingest.messages import Ready
+from tests.bench.ingest.publisher import Tally
 from tests.bench.ingest.stage import Stage, staged
 
 Work = Literal["drained", "sustained"]
@@ -31,6 +34,8 @@ SETTLE_S: Final = 0.3
 STALL_S: Final = 15.0
 # More than everybody can commit in the second that the statistics may be old.
 BACKLOG: Final = {1: 24_000, 50: 3_000}
+# Unanswered messages of each gateway, single and of fifty.
+WINDOWS: Final = {1: FRESH_WINDOW, 50: BACKLOG_WINDOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +87,31 @@ def drain(tier: Tier, consumer: Consumer, ready: Ready, seconds: float) -> Run:
         return _run(stage, ready, "drained", (start_s, end_s, stored), stored == samples, 1.0)
 
 
-def sustain(tier: Tier, consumer: Consumer, ready: Ready, seconds: float) -> Run:
-    """Let ``consumer`` work for ``seconds`` on a stream that is always a little ahead of it."""
+def sustain(
+    tier: Tier, consumer: Consumer, ready: Ready, seconds: float, *, kept_url: str = ""
+) -> Run:
+    """Let ``consumer`` work for ``seconds`` on a stream that is always a little ahead of it.
+
+    In a new database, or in the one that ``kept_url`` names.
+    """
     traffic = ready.traffic
     backlog = BACKLOG[traffic.items_per_message]
     a_message = (
         traffic.items_per_message if consumer.is_ours else traffic.samples_per_cycle / traffic.cycle
     )
     looks = fed = 0
-    with staged(tier, consumer, ready) as stage:
+    with staged(tier, consumer, ready, kept_url=kept_url) as stage:
+        before = stage.progress()
+        if consumer.is_ours:
+            stage.homes.tell(f"await {WINDOWS[traffic.items_per_message]}")
         stage.meter.note()
         start_s = time.time() + WARM_S
         while time.time() < start_s + seconds:
-            done = stage.progress() / a_message
+            done = (stage.progress() - before) / a_message
             each = int(done + backlog) // traffic.gateways
             tally = stage.homes.tell(f"allow {each}")
             looks += 1
-            fed += tally.taken >= min(each, traffic.per_gateway) * traffic.gateways * 0.95
+            fed += _is_fed(stage, tally, min(each, traffic.per_gateway) * traffic.gateways)
             stage.meter.note()
             if each >= traffic.per_gateway or stage.process.has_ended():
                 break
@@ -108,6 +121,13 @@ def sustain(tier: Tier, consumer: Consumer, ready: Ready, seconds: float) -> Run
         stored = committed(stage.url, consumer.table).between(start_s, end_s)
         is_whole = not stage.process.has_ended() or end_s >= start_s + seconds - 1
         return _run(stage, ready, "sustained", (start_s, end_s, stored), is_whole, fed / looks)
+
+
+def _is_fed(stage: Stage, tally: Tally, allowed: int) -> bool:
+    """Tell whether more was sent than is done: the consumer, and not the publisher, is behind."""
+    if stage.consumer.is_ours:
+        return tally.taken > tally.acks
+    return tally.taken >= allowed * 0.95
 
 
 def _await_stored(stage: Stage, samples: int) -> tuple[int, float]:

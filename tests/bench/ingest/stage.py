@@ -92,12 +92,17 @@ class Stage:
 
 
 @contextmanager
-def staged(tier: Tier, consumer: Consumer, ready: Ready, *, count: int = 0) -> Iterator[Stage]:
-    """Set a stage and clear it away; ``count`` is how many messages the broker's client awaits."""
+def staged(
+    tier: Tier, consumer: Consumer, ready: Ready, *, count: int = 0, kept_url: str = ""
+) -> Iterator[Stage]:
+    """Set a stage and clear it away; ``count`` is how many messages the broker's client awaits.
+
+    The database is new and goes with it, unless ``kept_url`` names one.
+    """
     folder = Path(tempfile.mkdtemp(prefix="hemma-bench-", dir="/tmp"))
     folder.chmod(0o755)
     broker = Broker(folder / "broker", ready.traffic.gateways)
-    url = tier.fresh(consumer.template())
+    url = kept_url or tier.fresh(consumer.template())
     process = Process(consumer, broker, url, folder, count)
     homes: Homes | None = None
     watch: psycopg.Connection[Any] | None = None
@@ -124,5 +129,6 @@ def staged(tier: Tier, consumer: Consumer, ready: Ready, *, count: int = 0) -> I
         broker.stop()
         if watch is not None:
             watch.close()
-        tier.drop(url)
+        if not kept_url:
+            tier.drop(url)
         shutil.rmtree(folder)
