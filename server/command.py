@@ -10,6 +10,7 @@ import typer
 
 from server import main
 from server.asking import resend, show_orders
+from server.completeness import certify, show_completeness
 from server.console import Commands, JsonOption, answer, inside
 from server.registers import bind_app, unit_app, user_app
 from server.settings import read_settings
@@ -26,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The server: stores, judges, shows, and tells someone to act.",
 )
+
+app.command("completeness")(show_completeness)
+app.command("certify")(certify)
 
 
 @app.command()
