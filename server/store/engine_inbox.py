@@ -146,7 +146,9 @@ async def earlier(
     """
     async with tx.cursor(row_factory=class_row(StoredReading)) as cursor:
         of_patients = [waiting for waiting in claimed if waiting.patient_id is not None]
-        await cursor.execute(_EARLIER, {**_named(of_patients), "window_s": window_s})
+        patients = array("int4", [waiting.patient_id for waiting in of_patients])
+        values = {**_named(of_patients), "patients": patients, "window_s": window_s}
+        await cursor.execute(_EARLIER, values)
         return [stored for stored in await cursor.fetchall() if stored.is_read]
 
 
@@ -241,15 +243,23 @@ SELECT o.uid, o.component_id, o.value, o.absent, o.measured_at, m.received_seq, 
        m.patient_id, d.name AS device
 FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[]) AS i (uid, time)
 JOIN measurement m ON m.uid = i.uid AND m.measured_at = i.time
-JOIN observation o ON o.uid = i.uid AND o.measured_at = i.time
+CROSS JOIN LATERAL (
+    SELECT o.* FROM observation o
+    WHERE o.patient_id = m.patient_id AND o.measured_at = i.time AND o.uid = i.uid
+    UNION ALL
+    SELECT o.* FROM observation o
+    WHERE m.patient_id IS NULL AND o.patient_id IS NULL AND o.measured_at = i.time
+      AND o.uid = i.uid
+) o
 LEFT JOIN device d ON d.id = m.device_id
 """
 
 _EARLIER = """
 WITH judged AS (
     SELECT o.patient_id, o.component_id, o.measured_at, o.received_seq
-    FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[]) AS i (uid, time)
-    JOIN observation o ON o.uid = i.uid AND o.measured_at = i.time
+    FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[], %(patients)s::int[])
+        AS i (uid, time, patient_id)
+    JOIN observation o ON o.patient_id = i.patient_id AND o.measured_at = i.time AND o.uid = i.uid
 ), repeated AS (
     SELECT DISTINCT h.uid, h.component_id, h.value, h.absent, h.measured_at, h.received_seq,
            h.patient_id

@@ -175,7 +175,8 @@ async def _is_kept(
         " coalesce(jsonb_object_agg(o.component_id, o.value) FILTER (WHERE o.uid IS NOT NULL),"
         " '{}') FROM located(ARRAY[%s]) l"
         " JOIN measurement m ON m.uid = l.uid AND m.measured_at = l.measured_at"
-        " LEFT JOIN observation o ON o.uid = m.uid AND o.measured_at = m.measured_at"
+        " LEFT JOIN observation o ON o.patient_id = m.patient_id"
+        " AND o.measured_at = m.measured_at AND o.uid = m.uid"
         " GROUP BY m.uid, m.measured_at, m.patient_id, m.entered_by, m.kind_id,"
         " m.context",
         (UUID(uid),),

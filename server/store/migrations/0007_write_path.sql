@@ -39,8 +39,12 @@ $$;
 -- In the order of time new keys come side by side; with the time they find what the uid alone found before.
 DROP INDEX measurement_uid;
 CREATE INDEX measurement_time ON measurement (measured_at, uid);
+-- The components of an item lie side by side too: one page, and one index instead of two.
 DROP INDEX observation_uid;
-CREATE INDEX observation_time ON observation (measured_at, uid);
+DROP INDEX observation_patient;
+CREATE INDEX observation_patient ON observation (patient_id, measured_at, component_id);
+CREATE INDEX observation_time ON observation USING brin (measured_at) WITH (autosummarize = on);
+CREATE INDEX observation_unassigned ON observation (measured_at, uid) WHERE patient_id IS NULL;
 
 -- The numbers of kinds are the catalogue's, which fills the table (server/store/catalogue.py): asking again for each row
 -- cost as much as an index.
