@@ -78,7 +78,7 @@ tests() { "$venv/bin/python" -m pytest -q --color=no -p no:cacheprovider "$@"; }
 # itself, and both outcomes stand in the log. What fails twice fails the step.
 scenarios() {
     on_bluez() { "$venv/bin/python" -m pytest -q --color=no -o cache_dir="$results/bluez" -m ble "$@" tests/ble; }
-    on_bluez --numprocesses=2 --dist=loadgroup && return 0
+    on_bluez --numprocesses=4 --dist=loadgroup && return 0
     printf '\nhemma: once more, each by itself:\n'
     on_bluez --last-failed --last-failed-no-failures=none
 }

@@ -1,7 +1,8 @@
 """A guest for each BlueZ, with virtual devices on its air, for as long as the session lasts.
 
 All tests here share one event loop: the link between Bumble and the guest lives as long as the
-guest. With xdist, the tests of one BlueZ stay on one worker.
+guest. With xdist each BlueZ has two guests, for half of the scenarios each: they mostly wait, so
+that four guests on two cores take little longer than two.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from tests.fix_missing import missing
 HERE: Final = Path(__file__).parent
 USUAL: Final = ("5.82", "5.66")
 PLACE_SEED: Final = 1
+ONE_HALF: Final = ("test_habits", "test_neighbours", "test_pairing", "test_process")
+"""About as long as the rest of the scenarios together."""
 
 Note = Callable[[str, str], None]
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a guest, give it the session's loop, and keep each guest on one worker."""
+    """Mark what needs a guest, give it the session's loop, and say which share a guest."""
     for item in items:
         if HERE not in item.path.parents:
             continue
@@ -43,7 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "guest_environment" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ble)
             parameters = getattr(getattr(item, "callspec", None), "params", {})
-            item.add_marker(pytest.mark.xdist_group(parameters.get("guest", "other")))
+            half = "one" if item.path.stem in ONE_HALF else "other"
+            group = f"{parameters.get('guest', 'own')}-{half}"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def image_or_missing(variant: str) -> images.Image:

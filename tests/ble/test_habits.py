@@ -36,6 +36,14 @@ def confirmed_are_kept(home: Home, device: VirtualDevice) -> bool:
     return len(kept) == len(set(kept)) and {raw.hex() for raw in device.confirmed} == set(kept)
 
 
+def confirmed_are_kept_or_marked(home: Home, device: VirtualDevice) -> bool:
+    """Whether what was confirmed is in the outbox, and what is there twice says so of itself."""
+    readings = home.readings(device)
+    plain = [item.raw for item in readings if "possible_repeat" not in item.flags]
+    is_once = len(plain) == len(set(plain))
+    return is_once and {raw.hex() for raw in device.confirmed} == {item.raw for item in readings}
+
+
 async def test_short_window(home: Home, add: Add) -> None:
     """A cuff that advertises for two seconds only is reached in them."""
     cuff = await enrolled_cuff(home, add)
@@ -96,12 +104,27 @@ async def test_stored_records(home: Home, add: Add) -> None:
 
 async def test_duplicates(home: Home, add: Add) -> None:
     """A cuff that sends its last two records again at each link: each is kept once."""
-    cuff = await enrolled_cuff(home, add)
+    cuff = await enrolled_cuff(home, add, clock_offset=timedelta(0))
     cuff.faults = Faults(duplicate_records=2)
     for systolic in (131, 132, 133):
         assert (await measured(cuff, systolic=systolic)).delivered
     await home.until_readings(cuff, 3)
     await until(lambda: confirmed_are_kept(home, cuff), "each is kept, once")
+
+
+async def test_duplicates_after_the_clock_was_set_back(home: Home, add: Add) -> None:
+    """A cuff sends its records again after its clock was set back: kept again only with a mark.
+
+    Its times went back, so they prove nothing: the same bytes could be another measurement.
+    """
+    cuff = await enrolled_cuff(home, add, clock_offset=timedelta(minutes=44))
+    assert (await measured(cuff, systolic=131)).delivered
+    await until(lambda: is_right(cuff), "the clock is set back")
+    cuff.faults = Faults(duplicate_records=2)
+    for systolic in (132, 133):
+        assert (await measured(cuff, systolic=systolic)).delivered
+    await home.until_readings(cuff, 3)
+    await until(lambda: confirmed_are_kept_or_marked(home, cuff), "no repeat without its mark")
 
 
 async def test_failed_measurement(home: Home, add: Add) -> None:

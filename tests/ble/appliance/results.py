@@ -20,7 +20,7 @@ bonded device sends at once is confirmed and lost; F3 an incomplete list of serv
 pairing; F4 a device that forgot its bond; F5 a kernel bug that takes bluetoothd away.
 
 ```
-python -m pytest tests/ble -m ble --numprocesses=2 --dist=loadgroup --junitxml=ble.xml
+python -m pytest tests/ble -m ble --numprocesses=4 --dist=loadgroup --junitxml=ble.xml
 python -m tests.ble.appliance table ble.xml > docs/bluetooth-scenarios.md
 ```
 """
