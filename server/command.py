@@ -10,11 +10,12 @@ import typer
 
 from server import main
 from server.asking import resend, show_orders
-from server.completeness import certify, show_completeness
 from server.console import Commands, JsonOption, answer, inside
+from server.extracting import extract
+from server.keeping import erase, retention_app, show_stats
 from server.registers import bind_app, unit_app, user_app
 from server.settings import read_settings
-from server.store import counts, quarantine
+from server.store import quarantine
 from server.store.database import Transaction
 from server.store.migrate import migrate as migrate_database
 
@@ -27,9 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The server: stores, judges, shows, and tells someone to act.",
 )
-
-app.command("completeness")(show_completeness)
-app.command("certify")(certify)
 
 
 @app.command()
@@ -105,14 +103,10 @@ def show_quarantine(
     answer(rows, "\n".join(lines) or "The quarantine is empty.", as_json=as_json)
 
 
-@app.command()
-def stats(as_json: JsonOption = False) -> None:
-    """Count the rows of the main tables."""
-    found = inside(counts.row_counts)
-    text = "\n".join(f"{name:<14}{number:>12}" for name, number in found.items())
-    answer(found, text, as_json=as_json)
-
-
+app.command("stats")(show_stats)
+app.command("erase")(erase)
+app.command("extract")(extract)
+app.add_typer(retention_app, name="retention")
 app.command("resend")(resend)
 app.command("orders")(show_orders)
 

@@ -111,7 +111,7 @@ def test_the_registers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert (ended_twice.exit_code, json.loads(ended_twice.stdout)["error"]) == (1, "not_done")
     counts = ask(app, "stats")
     assert isinstance(counts, dict)
-    assert counts["gateway"] == 2
+    assert counts["rows"]["gateway"] == 2
     assert ask(app, "quarantine") == []
 
 

@@ -17,29 +17,46 @@ CREATE TABLE gateway_order (
 );
 CREATE INDEX gateway_order_open ON gateway_order (gateway_id) WHERE answered_at IS NULL;
 
--- How long a kind of value is kept. Nothing here: for ever. A rule for a unit goes before one for all.
+-- How long something is kept. No rule: for ever. A rule for a unit goes before one for all; 0 days: for ever all the same.
 CREATE TABLE retention_rule (
     id        int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind_id   smallint NOT NULL REFERENCES kind,
-    unit_id   int REFERENCES unit,              -- null: every unit, and what belongs to nobody
-    keep_days int NOT NULL CHECK (keep_days >= 0),  -- 0: for ever, whatever is said for all
+    kind_id   smallint REFERENCES kind,         -- null: the access log
+    unit_id   int REFERENCES unit,              -- null: every unit without a rule, and what belongs to nobody
+    keep_days int NOT NULL CHECK (keep_days >= 0),
     set_at    timestamptz NOT NULL,
     set_by    text NOT NULL,
-    reason    text NOT NULL
+    reason    text NOT NULL,
+    CHECK (kind_id IS NOT NULL OR unit_id IS NULL)
 );
-CREATE UNIQUE INDEX retention_rule_one ON retention_rule (kind_id, coalesce(unit_id, 0));
+CREATE UNIQUE INDEX retention_rule_one ON retention_rule (coalesce(kind_id, -1), coalesce(unit_id, 0));
 
--- What was pruned, so that its absence can be told from a loss.
+-- What was removed by a rule, so that its absence can be told from a loss; and how far the next run must look.
 CREATE TABLE pruned (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at         timestamptz NOT NULL,
-    kind_id    smallint NOT NULL REFERENCES kind,
+    kind_id    smallint REFERENCES kind,        -- as in the rule
     unit_id    int REFERENCES unit,
-    older_than timestamptz NOT NULL,
-    rows       bigint NOT NULL
+    since      timestamptz NOT NULL,            -- looked through from here …
+    older_than timestamptz NOT NULL,            -- … to here
+    rows       bigint NOT NULL,
+    is_whole   boolean NOT NULL                 -- false: it was cut off, and the next run begins again
 );
 CREATE TRIGGER pruned_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON pruned
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The access log is kept for five years at least (HSLF-FS 2016:40 ch. 4); older lines go by a rule, nothing is changed.
+CREATE FUNCTION refuse_young() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.at < now() - INTERVAL '5 years 1 day' THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION '% is append-only for five years', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+DROP TRIGGER access_log_append_only ON access_log;
+CREATE TRIGGER access_log_append_only BEFORE UPDATE OR TRUNCATE ON access_log
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER access_log_five_years BEFORE DELETE ON access_log
+    FOR EACH ROW EXECUTE FUNCTION refuse_young();
 
 -- The order under which content was erased. No content here, and no identity number: the patient's key stays.
 CREATE TABLE erasure (

@@ -1,0 +1,132 @@
+"""An order takes the content of a person or an item; places, chain and access log stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from server.alerting.judge import judge_inbox
+from server.store import erasure
+from server.store.database import Database
+from server.store.erasure import NotErasable, Order
+from server.store.errors import RightsMissing, UnknownName
+from server.store.items import Outcome, ReceivedItem, keep
+from tests.server.homes import BOOT, GATEWAY, NOON, Home, pressure, rows, settle
+
+pytestmark = pytest.mark.integration
+
+DAY = timedelta(days=1)
+# An order of an earlier transaction opens nothing.
+OLD_ORDER = (
+    "SELECT set_config('hemma.erasure', (SELECT max(id)::text FROM erasure), true);"
+    " UPDATE decision SET text_sv = ''"
+)
+ORDER = Order("IVO 3.1-1/2026", "Chefsläkare Prov", "Beslut om förstöring")
+CLOSE = (
+    "WITH e AS (INSERT INTO alert_event (alert_id, at, event, detail) SELECT id, now(),"
+    ' \'closed\', \'{"outcome": "contacted-no-action", "note": "Ringde Maj-Britt"}\' FROM alert)'
+    " UPDATE alert SET handling = 'closed'"
+)
+
+
+@pytest.fixture
+def home(database_url: str) -> Home:
+    return settle(database_url)
+
+
+async def live(database: Database, home: Home) -> None:
+    """Let a red value and two others come, be judged, and be answered."""
+    items = [pressure(1, at=NOON - 2 * DAY), pressure(2, at=NOON - DAY, systolic=231.0),
+             pressure(3, at=NOON)]  # fmt: skip
+    async with database.transaction() as tx:
+        received = [ReceivedItem(item, home.gateway, GATEWAY, BOOT) for item in items]
+        await keep(tx, received, stored_at=NOON)
+        await judge_inbox(tx, now=NOON)
+
+
+def content(url: str) -> str:
+    """Everything that stands in the tables that hold content, as text."""
+    tables = ("measurement", "observation", "latest", "alert", "alert_evidence", "alert_event",
+              "decision", "patient", "patient_limit")  # fmt: skip
+    return "\n".join(str(rows(url, f"SELECT t::text FROM {table} t")) for table in tables)  # noqa: S608
+
+
+async def test_a_persons_content_goes_and_its_places_stay(database_url: str, home: Home) -> None:
+    places = (
+        "SELECT uid, measured_at, boot, seq, stored_at, received_seq FROM measurement ORDER BY seq"
+    )
+    async with Database.connect(database_url, name="test") as database:
+        await live(database, home)
+        before = rows(database_url, places)
+        order = replace(ORDER, patient_id=home.patient)
+        with pytest.raises(NotErasable, match="open"):
+            async with database.transaction() as tx:
+                await erasure.erase(tx, order, at=NOON)
+        rows(database_url, CLOSE, fetch=False)
+        assert "231" in content(database_url)
+        async with database.transaction() as tx:
+            done = await erasure.erase(tx, order, at=NOON)
+        assert done.counts["measurement"] == 3
+        assert done.counts["observation"] == 9
+        assert rows(database_url, places) == before
+        left = content(database_url)
+        for gone in ("231", "128", "1e8000520060", "DEMO-01", "Ringde Maj-Britt"):
+            assert gone not in left, gone
+        assert "DEMO-02" in left
+        assert rows(database_url, "SELECT count(*) FROM erased_item") == [(3,)]
+        # The home sends it again: it is known, and stays erased.
+        async with database.transaction() as tx:
+            again = ReceivedItem(pressure(3, at=NOON), home.gateway, GATEWAY, BOOT)
+            (kept,) = await keep(tx, [again], stored_at=NOON)
+        assert kept.outcome is Outcome.DUPLICATE
+        async with database.transaction() as tx:
+            (listed,) = await erasure.listed(tx)
+    assert (listed.reference, listed.patient_id) == (ORDER.reference, home.patient)
+
+
+async def test_one_item_goes_and_the_one_before_is_the_latest(
+    database_url: str, home: Home
+) -> None:
+    async with Database.connect(database_url, name="test") as database:
+        await live(database, home)
+        rows(database_url, CLOSE, fetch=False)
+        order = replace(ORDER, uid=UUID(pressure(3).uid))
+        async with database.transaction() as tx:
+            first = await erasure.prospect(tx, order)
+            word = erasure.confirmation(order, first)
+            assert word == erasure.confirmation(order, await erasure.prospect(tx, order))
+            assert word != erasure.confirmation(replace(order, reference="another"), first)
+            await erasure.erase(tx, order, at=NOON)
+        latest = rows(database_url, "SELECT DISTINCT uid FROM latest")
+        assert latest == [(UUID(pressure(2).uid),)]
+        assert rows(database_url, "SELECT count(DISTINCT uid) FROM observation") == [(2,)]
+        with pytest.raises(UnknownName):
+            async with database.transaction() as tx:
+                await erasure.erase(tx, replace(ORDER, uid=UUID(int=7)), at=NOON)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE alert_event SET detail = '{}'",
+        "DELETE FROM alert_event",
+        "UPDATE decision SET text_sv = ''",
+        "UPDATE erasure SET reason = ''",
+        "DELETE FROM erased_item",
+        OLD_ORDER,
+    ],
+)
+async def test_nothing_else_changes_what_is_append_only(
+    database_url: str, home: Home, statement: str
+) -> None:
+    async with Database.connect(database_url, name="test") as database:
+        await live(database, home)
+        rows(database_url, CLOSE, fetch=False)
+        async with database.transaction() as tx:
+            await erasure.erase(tx, replace(ORDER, patient_id=home.patient), at=NOON)
+        with pytest.raises(RightsMissing, match="append-only"):
+            async with database.transaction() as tx:
+                await tx.execute(statement.encode())
