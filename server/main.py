@@ -14,10 +14,10 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -35,6 +35,9 @@ ROLES = {
     "notify": "server.fleet.role",
     "web": "server.web.run",
 }
+# What runs in a role's process beside it: the upkeep needs no process of its own, and no broker.
+BESIDE = {"notify": "server.upkeep.run"}
+Role = Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]
 SUPERVISED = "HEMMA_SUPERVISED"
 # A role has this long to end by itself, then it is killed; whatever hangs, the process is gone
 # after the second: together under the ten seconds that are promised.
@@ -72,8 +75,16 @@ def run_role(name: str, settings: Settings) -> None:
     if name == "web":
         # Pages and interface are siblings and may not import each other: they are joined here.
         role = partial(module.run, api=importlib.import_module("server.api.router").build)
+    if name in BESIDE:
+        role = partial(_together, module.run, importlib.import_module(BESIDE[name]).run)
     structlog.contextvars.bind_contextvars(role=name)
     asyncio.run(_until_stopped(lambda stop: role(settings, stop)))
+
+
+async def _together(role: Role, other: Role, settings: Settings, stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(role(settings, stop))
+        tasks.create_task(other(settings, stop))
 
 
 def run_all(settings: Settings) -> None:

@@ -133,6 +133,24 @@ class Database:
                 await stack.enter_async_context(connection.transaction())
                 yield connection
 
+    @asynccontextmanager
+    async def session(self, purpose: str) -> AsyncIterator[Transaction]:
+        """Give a connection of its own with no transaction around its statements, until the end.
+
+        For a lock that outlives transactions, and for what PostgreSQL refuses inside of one.
+        ``purpose`` is added to the name it shows. Statements have no limit of time here. Raises
+        what :meth:`transaction` raises.
+        """
+        with errors_named():
+            connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, **_connection_options(f"{self._name}-{purpose}")
+            )
+            try:
+                await connection.execute("SET statement_timeout = 0")
+                yield connection
+            finally:
+                await connection.close()
+
     async def notifications(self, channel: str) -> AsyncGenerator[str, None]:
         """Yield what is notified on ``channel``, for ever, over a connection of its own.
 

@@ -62,7 +62,7 @@ async def of_everyone(
     """Yield everyone's values measured in [since, until), ``window`` by ``window``, oldest first.
 
     Within a window they are in no order. ``component_ids`` None: all. For the server's own work
-    only: no reach bounds it. For the rest of this transaction the planner may use more memory.
+    only: no reach bounds it. The planner's settings change for the rest of this transaction.
     """
     await tx.execute(MUCH_AT_ONCE)
     start = since
@@ -77,8 +77,12 @@ def _listed(component_ids: Sequence[int] | None) -> list[int] | None:
     return None if component_ids is None else list(component_ids)
 
 
-# Compiling a statement takes longer than running it over one day; hashes stay in memory.
-MUCH_AT_ONCE = "SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true)"
+# Over one day, to compile a statement or to start workers takes longer than to run it; hashes stay
+# in memory.
+MUCH_AT_ONCE = """
+SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
+       set_config('max_parallel_workers_per_gather', '0', true)
+"""
 
 _GATHERED = """
 SELECT coalesce(array_agg(patient_id), '{}'), coalesce(array_agg(component_id), '{}'),

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from server.store.catalogue import synchronise
+from server.store.community import prepare
 from server.store.database import CONNECT_TIMEOUT_S, errors_named
 from server.store.hypertables import chunks
 
@@ -60,6 +61,7 @@ def migrate(url: str, *, convert: bool = False) -> Migrated:
         with connection.transaction():
             synchronise(connection)
         found = chunks(connection, convert=convert)
+        prepare(connection)
     return Migrated(before, after, found.timescale, found.tables, found.advice)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from server.store import upkeep
 from server.store.database import Transaction
 
 SEVERITIES = ("red", "yellow", "blue")
@@ -21,7 +22,8 @@ class VitalSigns:
 
     ``open_alerts`` and ``untaken_alerts`` are by severity, ``gateways`` by state.
     ``inbox_age_s`` is how long the oldest unjudged value has waited, ``value_age_s`` how long ago
-    the newest of all people's latest values was stored.
+    the newest of all people's latest values was stored. ``upkeep_failures`` is how often each job
+    of the upkeep failed since it last went well, ``upkeep_overdue_s`` how long it has been due.
     """
 
     open_alerts: Mapping[str, int]
@@ -33,6 +35,8 @@ class VitalSigns:
     heard_age_s: float | None
     quarantine_rows: int
     receipts_unsent: int
+    upkeep_failures: Mapping[str, int]
+    upkeep_overdue_s: Mapping[str, float]
 
 
 async def vital_signs(tx: Transaction, *, now: datetime) -> VitalSigns:
@@ -42,6 +46,7 @@ async def vital_signs(tx: Transaction, *, now: datetime) -> VitalSigns:
     row = await (await tx.execute(_REST, {"now": now})).fetchone()
     assert row is not None, "one row of figures"
     inbox_rows, inbox_age_s, value_age_s, heard_age_s, quarantine_rows, receipts_unsent = row
+    jobs = await upkeep.states(tx)
     opened = {severity: (total, free) for severity, total, free in alerts}
     return VitalSigns(
         open_alerts={one: opened.get(one, (0, 0))[0] for one in SEVERITIES},
@@ -53,6 +58,8 @@ async def vital_signs(tx: Transaction, *, now: datetime) -> VitalSigns:
         heard_age_s=heard_age_s,
         quarantine_rows=quarantine_rows,
         receipts_unsent=receipts_unsent,
+        upkeep_failures={job.name: job.failures for job in jobs},
+        upkeep_overdue_s={job.name: max(0.0, (now - job.due_at).total_seconds()) for job in jobs},
     )
 
 

@@ -1,7 +1,7 @@
 """Figures for an operator, in Prometheus' text format: what is answered, what waits, who looks.
 
-Never a person, a home, a login or a value: the labels are route templates, statuses, severities and
-states.
+Never a person, a home, a login or a value: the labels are route templates, statuses, severities,
+states and jobs.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ class Figures:
                     "untaken_alerts", "Open alerts that nobody has taken", ("severity",)
                 ),
                 "gateways": gauge("gateways", "Registered gateways", ("state",)),
+                "upkeep_failures": gauge(
+                    "upkeep_failures", "Failed runs since the job last went well", ("job",)
+                ),
+                "upkeep_overdue_s": gauge(
+                    "upkeep_overdue_seconds", "For how long the job has been due", ("job",)
+                ),
             },
             ages={
                 "inbox_rows": gauge("engine_inbox_rows", "Values that the rules have not judged"),
@@ -87,7 +93,7 @@ class Figures:
         self.database.set(0 if signs is None else 1)
         for name, gauge in self.counts.items():
             gauge.clear()
-            by_label: Mapping[str, int] = {} if signs is None else getattr(signs, name)
+            by_label: Mapping[str, float] = {} if signs is None else getattr(signs, name)
             for label, count in by_label.items():
                 gauge.labels(label).set(count)
         for name, gauge in self.ages.items():

@@ -26,11 +26,15 @@ ROUND = {
 VALUES_A_ROUND = sum(len(components) for components in ROUND.values())
 TABLES = ("measurement", "observation")
 SEED = 0.42
+LONG_KNOWN, LONG_DAYS = 200, 90
 
 
 @dataclass(frozen=True, slots=True)
 class County:
-    """How many people, which days (``until`` is the last one's end) and how many rounds a day."""
+    """How many people, which days (``until`` is the last one's end) and how many rounds a day.
+
+    The first :data:`LONG_KNOWN` of them are known for ``LONG_DAYS`` days.
+    """
 
     patients: int
     days: int
@@ -59,11 +63,12 @@ async def fill(database: Database, county: County) -> None:
                     (kind.number, kind.named(name).number, mean),
                 )
         indexes = await _take_indexes(tx)
-    for day in range(county.days):
+    for back in range(max(county.days, LONG_DAYS), 0, -1):
+        people = county.patients if back <= county.days else LONG_KNOWN
+        start = county.until - timedelta(days=back)
         async with database.transaction() as tx:
             await tx.execute("SET LOCAL statement_timeout = 0")
-            start = county.since + timedelta(days=day)
-            await tx.execute(_DAY, {"day": start, "rounds": county.rounds})
+            await tx.execute(_DAY, {"day": start, "rounds": county.rounds, "people": people})
     async with database.transaction() as tx:
         await tx.execute("SET LOCAL statement_timeout = 0")
         await tx.execute("SET LOCAL maintenance_work_mem = '512MB'")
@@ -116,7 +121,7 @@ WITH measured AS (
                %(day)s::timestamptz + (r + random()) * (INTERVAL '24 hours' / %(rounds)s) AS at
         FROM generate_series(0, %(rounds)s - 1) AS r
         CROSS JOIN (SELECT DISTINCT kind FROM bench_round) k
-        CROSS JOIN patient p
+        CROSS JOIN (SELECT id FROM patient WHERE id <= %(people)s) p
         ORDER BY 3
     ) s
     RETURNING uid, measured_at, kind_id, patient_id, device_id, received_seq

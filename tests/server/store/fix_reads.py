@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from random import Random
 from typing import Any
 
 from devices.kinds import KINDS
@@ -50,6 +51,19 @@ class Shelf:
             received = ReceivedItem(item, self.home.gateway, GATEWAY, BOOT)
             await keep(tx, [received], stored_at=max(NOON, time + timedelta(seconds=1)))
         return item.uid
+
+    async def put_many(self, number: int = 120) -> None:
+        """Keep values of six days, some of which do not count."""
+        random = Random(7)  # noqa: S311 - invented values
+        await self.bind_from(NOON - timedelta(days=60))
+        uids = []
+        for _ in range(number):
+            time = NOON - timedelta(minutes=random.randrange(0, 60 * 24 * 6))
+            flags = random.choice(((), (), (), ("testing",)))
+            systolic = random.choice(("pos_inf", float(random.randrange(90, 200))))
+            uids.append(await self.put(time, systolic, flags=flags))
+        for uid in random.sample(uids, number // 10):
+            await self.put(NOON, type="retract", of=uid, why="not_me")
 
     async def bind_from(self, since: datetime) -> None:
         """Let the cuff be the patient's from that time on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
-from random import Random
 
 import numpy as np
 import pytest
@@ -114,16 +113,7 @@ async def test_what_counts_is_one_set(database_url: str) -> None:
 
 
 async def test_everyones_days_are_those_of_the_view(shelf: Shelf) -> None:
-    random = Random(7)  # noqa: S311 - invented values
-    await shelf.bind_from(NOON - timedelta(days=60))
-    uids = []
-    for _ in range(120):
-        time = NOON - timedelta(minutes=random.randrange(0, 60 * 24 * 6))
-        flags = random.choice(((), (), (), ("testing",)))
-        systolic = random.choice(("pos_inf", float(random.randrange(90, 200))))
-        uids.append(await shelf.put(time, systolic, flags=flags))
-    for uid in random.sample(uids, 12):
-        await shelf.put(NOON, type="retract", of=uid, why="not_me")
+    await shelf.put_many()
     first, last = NOON.date() - timedelta(days=7), NOON.date()
     async with shelf.database.transaction() as tx:
         read = await daily.of_everyone(tx, first=first, last=last)

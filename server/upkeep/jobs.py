@@ -1,0 +1,46 @@
+"""The jobs of the upkeep: what is done, and when. Light ones by the hour, heavy ones at night."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from server.store import certificates, chunks, community
+from server.store.database import Database
+from server.upkeep.keeper import Job
+from server.upkeep.schedule import every, nightly
+
+
+def all_jobs() -> tuple[Job, ...]:
+    """Return every job of a server."""
+    return (
+        Job("certificates", every(timedelta(hours=1)), certify_days),
+        Job("daily", nightly(), refresh_daily),
+        Job("columns", nightly(), turn_into_columns),
+        Job("chunks", nightly(), drop_empty_chunks),
+    )
+
+
+async def certify_days(database: Database, now: datetime) -> str:
+    """Certify each day that is over and is not yet, one after the other."""
+    days = 0
+    while True:
+        async with database.transaction() as tx:
+            if await certificates.certify_next(tx, now=now) is None:
+                return f"{days} days"
+        days += 1
+
+
+async def refresh_daily(database: Database, now: datetime) -> str:
+    """Bring the kept daily aggregates up to date, where there are any."""
+    steps = await community.refresh_daily(database, now=now)
+    return f"{steps} steps" if steps else "nothing is kept on this tier"
+
+
+async def turn_into_columns(database: Database, now: datetime) -> str:
+    """Turn old weeks into columns, where that exists."""
+    return f"{await community.turn_into_columns(database, now=now)} chunks"
+
+
+async def drop_empty_chunks(database: Database, now: datetime) -> str:
+    """Drop weeks of which nothing is left."""
+    return f"{await chunks.drop_empty(database, now=now)} chunks"

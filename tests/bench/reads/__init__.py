@@ -1,0 +1,1 @@
+"""How long what people and rules wait for takes to read, beside what one would write first."""
