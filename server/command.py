@@ -10,6 +10,7 @@ import typer
 
 from server import main
 from server.asking import resend, show_orders
+from server.completeness import certify, show_completeness
 from server.console import Commands, JsonOption, answer, inside
 from server.extracting import extract
 from server.keeping import erase, retention_app, show_stats
@@ -28,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The server: stores, judges, shows, and tells someone to act.",
 )
+
+app.command("completeness")(show_completeness)
+app.command("certify")(certify)
 
 
 @app.command()

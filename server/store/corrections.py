@@ -86,7 +86,7 @@ async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime)
     cursor = await tx.execute(_CORRECT, {"boots": boots})
     rows = await cursor.fetchall()
     if rows:
-        await _follow(tx, [_Moved(*row[:3]) for row in rows], at)
+        await _follow(tx, [_Moved(*row[:4]) for row in rows], at)
         await renew_latest(tx, {patient for row in rows for patient in row[3:]}, at)
     await _place(tx, at, boots=boots)
 
@@ -103,7 +103,7 @@ async def _place(
     placed = await cursor.fetchall()
     if not placed:
         return 0
-    await _follow(tx, [_Moved(uid, time, time) for uid, time, _ in placed], at)
+    await _follow(tx, [_Moved(uid, time, time, None) for uid, time, _ in placed], at)
     await renew_latest(tx, {patient for *_, patient in placed}, at)
     return len(placed)
 
@@ -114,6 +114,7 @@ class _Moved(NamedTuple):
     uid: UUID
     time_before: datetime
     time: datetime
+    patient_before: int | None
 
 
 async def _follow(tx: Transaction, moved: Sequence[_Moved], at: datetime) -> None:
@@ -122,6 +123,7 @@ async def _follow(tx: Transaction, moved: Sequence[_Moved], at: datetime) -> Non
         "uids": uuids(one.uid.bytes for one in moved),
         "before": array("timestamptz", [microseconds(one.time_before) for one in moved]),
         "times": array("timestamptz", [microseconds(one.time) for one in moved]),
+        "patients": [one.patient_before for one in moved],
         "at": at,
     }
     await tx.execute(_MOVE_OBSERVATIONS, values)
@@ -221,12 +223,19 @@ RETURNING m.uid, m.measured_at, m.patient_id
 
 _MOVE_OBSERVATIONS = """
 WITH moved AS (
-    SELECT * FROM unnest(%(uids)s::uuid[], %(before)s::timestamptz[], %(times)s::timestamptz[])
-        AS i (uid, time_before, time)
-), gone AS (
+    SELECT * FROM unnest(%(uids)s::uuid[], %(before)s::timestamptz[], %(times)s::timestamptz[],
+                         %(patients)s::int[]) AS i (uid, time_before, time, patient)
+), from_patients AS (
     DELETE FROM observation o USING moved i
-    WHERE o.uid = i.uid AND o.measured_at = i.time_before
+    WHERE o.patient_id = i.patient AND o.measured_at = i.time_before AND o.uid = i.uid
     RETURNING o.*, i.time
+), from_nobody AS (
+    DELETE FROM observation o USING moved i
+    WHERE o.patient_id IS NULL AND o.measured_at = i.time_before AND o.uid = i.uid
+      AND i.patient IS NULL
+    RETURNING o.*, i.time
+), gone AS (
+    SELECT * FROM from_patients UNION ALL SELECT * FROM from_nobody
 )
 INSERT INTO observation (
     patient_id, measured_at, component_id, value, absent, device_id, received_seq, uid)
@@ -249,7 +258,9 @@ _LATEST = """
 INSERT INTO latest (patient_id, component_id, measured_at, value, absent, uid)
 SELECT DISTINCT ON (o.patient_id, o.component_id)
        o.patient_id, o.component_id, o.measured_at, o.value, o.absent, o.uid
-FROM observation o JOIN measurement m ON m.uid = o.uid AND m.measured_at = o.measured_at
+FROM observation o
+JOIN measurement m ON m.patient_id = o.patient_id AND m.measured_at = o.measured_at
+ AND m.uid = o.uid
 WHERE o.patient_id = ANY(%(patients)s) AND NOT 'retracted' = ANY(m.flags)
   AND NOT m.flags && %(no_reading)s::text[]
   AND o.measured_at <= m.stored_at + INTERVAL '10 minutes'
