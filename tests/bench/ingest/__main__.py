@@ -15,7 +15,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.bench.ingest import compare, database, growth, latency, loss, plot, report
+from tests.bench.ingest import (
+    broker,
+    compare,
+    database,
+    growth,
+    latency,
+    loss,
+    node_red,
+    plot,
+    report,
+)
 from tests.bench.ingest.consumers import EVERYBODY, Consumer, present
 from tests.bench.ingest.database import Tier
 from tests.bench.ingest.messages import Ready, Traffic, build
@@ -94,6 +104,11 @@ def _tiers(asked: argparse.Namespace) -> Iterator[list[Tier]]:
             stack.callback(tier.close)
             started.append(tier)
         yield started
+
+
+def _versions() -> list[str]:
+    told = [one.description for one in database.installations().values()]
+    return [*told, broker.version(), *([node_red.version()] if not node_red.missing() else [])]
 
 
 def _patients(asked: argparse.Namespace) -> int:
@@ -192,7 +207,8 @@ def main() -> None:
     began = database.started_at()
     command = " ".join(["python -m tests.bench.ingest", *sys.argv[1:]])
     told = _COMMANDS[asked.what](asked)
-    head = f"`{command}`, {began:%Y-%m-%d %H:%M} UTC, {report.machine()}, seed {asked.seed}"
+    when = f"{began:%Y-%m-%d %H:%M} UTC, {report.machine()}, seed {asked.seed}"
+    head = f"`{command}`, {when}; {'; '.join(_versions())}"
     print(f"{head}\n\n{told.text}")
     if asked.out:
         asked.out.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,12 @@ class Broker:
             process.wait(WAIT_S)
 
 
+def version() -> str:
+    """Return the broker's name and version."""
+    said = subprocess.run([mosquitto_program(), "-h"], capture_output=True, text=True, check=False)
+    return said.stdout.partition("\n")[0]
+
+
 def _until(is_so: Callable[[], bool], limit_s: float, what: str) -> None:
     deadline_s = time.monotonic() + limit_s
     while not is_so():

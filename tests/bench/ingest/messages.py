@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ Numbers = NDArray[np.int64]
 
 SEQ_FIRST: Final = 1_000_000  # seven digits from the first to the last, so that lengths stay
 STEP_S: Final = 97  # between two values of a patient
+KEPT_S: Final = 7200  # files of earlier runs; they are gigabytes
 NEWEST_S: Final = 60  # how long ago the last of a patient was measured
 PATTERN_TIME: Final = datetime(2026, 1, 1, 1, 1, 1, tzinfo=UTC)
 COMPONENTS: Final = {"blood_pressure": 3, "pulse_oximetry": 2, "body_weight": 1}
@@ -155,6 +157,9 @@ def build(traffic: Traffic, folder: Path) -> Ready:
     lengths = tuple(tuple(len(one) for one in pattern) for pattern in patterns)
     size = sum(sum(one) for one in lengths) * (traffic.per_gateway // traffic.cycle)
     if not path.exists() or path.stat().st_size != size:
+        for old in folder.glob("traffic-*"):
+            if time.time() - old.stat().st_mtime > KEPT_S:
+                old.unlink()
         writer = _Writer(traffic, datetime.now(UTC).replace(microsecond=0))
         with path.open("wb") as file:
             for gateway, pattern in enumerate(patterns):

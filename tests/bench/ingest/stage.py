@@ -85,6 +85,7 @@ class Stage:
     meter: Meter
     folder: Path
     watch: psycopg.Connection[Any]
+    unanswered_max: int = 0
 
     def progress(self) -> int:
         """Return what the consumer has committed so far, about (``Consumer.progress``)."""
