@@ -48,6 +48,18 @@ async def test_bluetoothd_ends_while_idle(
     await home.until_readings(device, 2)
 
 
+async def test_bluetoothd_crashes(guest: Guest, bluez: Bluez, home: Home, add: Add) -> None:
+    """bluetoothd crashes and a service manager begins it anew; the next reading arrives."""
+    device = await add("thermometer")
+    home.enrol(device)
+    await home.start()
+    await measured(device)
+    await guest.command("run kill -SEGV $(cat /run/bluetoothd.pid)")
+    device.window_s = BACK_WITHIN_S
+    assert (await measured(device)).delivered
+    await home.until_readings(device, 2)
+
+
 async def test_bluetoothd_away_for_a_while(
     guest: Guest, bluez: Bluez, home: Home, add: Add
 ) -> None:

@@ -44,6 +44,8 @@ async def test_services_incomplete_without_a_bond(home: Home, add: Add) -> None:
     home.enrol(device)
     await home.start()
     device.faults = Faults(services_incomplete=True)
+    # BlueZ 5.82 has crashed here: a service manager begins it again, and the value still arrives.
+    device.window_s = 60
     assert (await measured(device)).delivered
     await home.until_readings(device, 1)
 

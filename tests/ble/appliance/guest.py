@@ -88,7 +88,8 @@ class Guest:
     async def command(self, words: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         """Have the guest do something; returns what it said. Raises GuestFailed.
 
-        ``bluetoothd start|stop|kill|restart|pause|continue|up``, ``btattach start|stop``,
+        ``bluetoothd start|stop|kill|restart|pause|continue|up|keep`` (keep: begun again where it
+        ends by itself), ``btattach start|stop``,
         ``btmon on|off``, ``bus start|stop``, ``run SHELL COMMAND``; ``log`` and ``dmesg`` give what
         was said so far.
         """

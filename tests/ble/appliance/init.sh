@@ -54,12 +54,29 @@ end() {
     ! is_up "$1"
 }
 
+# What nobody ended is begun again, as systemd does with Restart=on-failure.
+keep_bluetoothd() {
+    while sleep 1; do
+        [ -e /run/bluetoothd.wanted ] && ! grep -qs '^State:[^Z]*$' "/proc/$(cat /run/bluetoothd.pid)/status" || continue
+        echo "init: bluetoothd ended by itself and is begun again" >&4
+        rm -f /run/bluetoothd.pid
+        bluetoothd start
+    done
+}
+
 bluetoothd() {
     case $1 in
-    start) begin bluetoothd /usr/libexec/bluetooth/bluetoothd --nodetach ${BLUETOOTHD_OPTIONS:-} ;;
-    stop) end bluetoothd TERM ;;
-    kill) end bluetoothd KILL ;;
-    restart) end bluetoothd TERM && bluetoothd start ;;
+    start)
+        begin bluetoothd /usr/libexec/bluetooth/bluetoothd --nodetach ${BLUETOOTHD_OPTIONS:-}
+        [ ! -e /run/bluetoothd.kept ] || touch /run/bluetoothd.wanted
+        ;;
+    keep)
+        touch /run/bluetoothd.kept /run/bluetoothd.wanted
+        begin keeper keep_bluetoothd
+        ;;
+    stop) rm -f /run/bluetoothd.wanted && end bluetoothd TERM ;;
+    kill) rm -f /run/bluetoothd.wanted && end bluetoothd KILL ;;
+    restart) bluetoothd stop && bluetoothd start ;;
     pause) kill -STOP "$(cat /run/bluetoothd.pid)" ;;
     continue) kill -CONT "$(cat /run/bluetoothd.pid)" ;;
     up) is_up bluetoothd ;;
