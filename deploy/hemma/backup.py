@@ -20,7 +20,7 @@ import msgspec
 from devices import wire
 from hemma.errors import HemmaError, TakenError
 from hemma.pg_programs import pg_dump, pg_restore, run
-from server.store import backup_facts, gateway_orders, restoring
+from server.store import backup_facts, certificate_check, gateway_orders, restoring
 from server.store.backup_facts import WHOLE, Connection, Facts, Part
 from server.store.database import Database
 from server.store.derived_again import DerivedAgain, derive_again
@@ -146,7 +146,9 @@ async def restore(url: str, folder: Path, *, verify: bool, say: Callable[[str], 
         verified = None
         if verify:
             say("comparing with the backup")
-            verified = compare(facts, backup_facts.facts(held), derive_again(held))
+            found = backup_facts.facts(held)
+            chains = await _broken_chains(url) if found.chain_heads else ()
+            verified = compare(facts, found, derive_again(held), chains)
     if verified is not None and verified.differences:
         return Restored(facts.taken_at, facts.schema_version, None, verified, (), since)
     done = await asyncio.to_thread(migrate, url)
@@ -154,13 +156,19 @@ async def restore(url: str, folder: Path, *, verify: bool, say: Callable[[str], 
     return Restored(facts.taken_at, facts.schema_version, done.after, verified, asked, since)
 
 
-def compare(expected: Facts, found: Facts, derived: DerivedAgain) -> Verified:
-    """Return every difference between what a backup held and what a database holds."""
+def compare(
+    expected: Facts, found: Facts, derived: DerivedAgain, chains: Sequence[str] = ()
+) -> Verified:
+    """Return every difference between what a backup held and what a database holds.
+
+    ``chains`` are the places where certificates made anew differ from those that stand there.
+    """
     pairs = [
         ("schema", expected.schema_version, found.schema_version),
         ("received_seq", str(expected.received_seq), str(found.received_seq)),
         *_pairs("", _said(expected.parts), _said(found.parts)),
         *_pairs("chain of ", expected.chain_heads, found.chain_heads),
+        *((place, "what was certified", "something else") for place in chains),
         *(("a value", "what its bytes say", one.why) for one in derived.disagreements),
     ]
     differences = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
@@ -200,6 +208,15 @@ def _fill(
             )
     finally:
         restoring.finish(held, timescale=facts.timescale)
+
+
+async def _broken_chains(url: str) -> tuple[str, ...]:
+    async with (
+        Database.connect(url, name="hemma-restore", size=1) as database,
+        database.transaction() as tx,
+    ):
+        found = await certificate_check.differences(tx)
+    return tuple(f"certificate of {one.gateway}, {one.day}: {one.fault}" for one in found)
 
 
 async def _order_what_came_since(url: str, since: datetime) -> tuple[str, ...]:

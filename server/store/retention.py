@@ -7,8 +7,8 @@ Rules of this file:
   time is set only for what somebody says is none, such as a battery or a value each second.
 - A measurement that an alert cites stays: the alert must be explained years later.
 - A row that goes leaves its hash (``erased_row``), so that the certificates' chain can be checked.
-- In batches, each a transaction of its own, so that ingest never waits for long. A chunk is dropped
-  when nothing is left in it.
+- In batches, each a transaction of its own, so that ingest never waits for long. Chunks in which
+  nothing is left are dropped by the upkeep (``chunks.py``).
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ BATCHES_MAX = 400
 LATE = timedelta(days=60)
 WHOLE_EVERY = timedelta(days=30)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# An empty chunk goes only when it is so old that hardly a late value will ask for it again.
-CHUNK_AGE = timedelta(days=400)
 
 
 class TooShort(StoreError):
@@ -113,8 +111,6 @@ async def retain(database: Database, *, now: datetime) -> dict[str, int]:
     for rule in rules:
         name = ACCESS_LOG if rule.kind_id is None else names[rule.kind_id]
         counts[name] = counts.get(name, 0) + await _prune(database, rule, now)
-    if any(counts.values()):
-        await _drop_empty_chunks(database, now)
     return counts
 
 
@@ -211,25 +207,6 @@ def _components(kind_id: int | None) -> Sequence[int]:
     return [component.number for kind in kinds for component in kind.components]
 
 
-async def _drop_empty_chunks(database: Database, now: datetime) -> None:
-    async with database.transaction() as tx:
-        cursor = await tx.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'")
-        if await cursor.fetchone() is None:
-            return
-        cursor = await tx.execute(_CHUNKS, (now - CHUNK_AGE,))
-        chunks = await cursor.fetchall()
-    for table, begins, ends, chunk in chunks:
-        async with database.transaction() as tx:
-            await tx.execute("SET LOCAL lock_timeout = '2s'")
-            cursor = await tx.execute(f"SELECT FROM {chunk} LIMIT 1".encode())
-            if await cursor.fetchone() is None:
-                await tx.execute(
-                    "SELECT drop_chunks(%s::regclass, older_than => %s::timestamptz,"
-                    " newer_than => %s::timestamptz)",
-                    (table, ends, begins),
-                )
-
-
 # A unit's own rule is for its patients; a rule for all is for those whose unit has none, and for
 # what belongs to nobody.
 _WHOSE = """CASE WHEN %(unit)s::int IS NOT NULL
@@ -299,12 +276,4 @@ WITH old AS (
 )
 SELECT (SELECT count(*) FROM gone),
        CASE WHEN (SELECT count(*) FROM old) = %(limit)s THEN %(since)s::timestamptz END
-"""
-
-_CHUNKS = """
-SELECT format('%%I.%%I', hypertable_schema, hypertable_name), range_start, range_end,
-       format('%%I.%%I', chunk_schema, chunk_name)
-FROM timescaledb_information.chunks
-WHERE hypertable_schema = current_schema() AND range_end < %s
-ORDER BY range_start
 """

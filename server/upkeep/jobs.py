@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from server.store import certificates, chunks, community
+from server.store import certificates, chunks, community, retention
 from server.store.database import Database
 from server.upkeep.keeper import Job
 from server.upkeep.schedule import every, nightly
@@ -16,6 +16,7 @@ def all_jobs() -> tuple[Job, ...]:
         Job("certificates", every(timedelta(hours=1)), certify_days),
         Job("daily", nightly(), refresh_daily),
         Job("columns", nightly(), turn_into_columns),
+        Job("retention", nightly(), remove_what_is_past),
         Job("chunks", nightly(), drop_empty_chunks),
     )
 
@@ -39,6 +40,12 @@ async def refresh_daily(database: Database, now: datetime) -> str:
 async def turn_into_columns(database: Database, now: datetime) -> str:
     """Turn old weeks into columns, where that exists."""
     return f"{await community.turn_into_columns(database, now=now)} chunks"
+
+
+async def remove_what_is_past(database: Database, now: datetime) -> str:
+    """Remove what the rules of retention say is past; without a rule nothing is."""
+    counts = await retention.retain(database, now=now)
+    return ", ".join(f"{rows} {name}" for name, rows in counts.items()) or "no rules"
 
 
 async def drop_empty_chunks(database: Database, now: datetime) -> str:

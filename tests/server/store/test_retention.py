@@ -14,7 +14,6 @@ from server.store.database import Database
 from server.store.errors import UnknownName
 from server.store.items import ReceivedItem, keep
 from server.store.retention import Rule, TooShort, retain
-from tests.fix_postgres import DatabaseServer
 from tests.server.homes import BOOT, GATEWAY, NOON, Home, pressure, rows, settle
 
 pytestmark = pytest.mark.integration
@@ -60,7 +59,7 @@ async def test_without_a_rule_nothing_goes(database_url: str, home: Home) -> Non
 
 
 async def test_a_rule_takes_what_is_older_with_its_values_and_leaves_the_hash(
-    database_url: str, home: Home, database_server: DatabaseServer
+    database_url: str, home: Home
 ) -> None:
     items = [pressure(n, at=NOON - n * DAY) for n in AGES_DAYS]
     async with Database.connect(database_url, name="test") as database:
@@ -79,9 +78,6 @@ async def test_a_rule_takes_what_is_older_with_its_values_and_leaves_the_hash(
     hashes = rows(database_url, "SELECT seq, row_hash FROM erased_row ORDER BY seq")
     wanted = [(seq, row_hash(UUID(BOOT), seq, UUID(pressure(seq).uid))) for seq in (5, 6, 400, 800)]
     assert [(seq, bytes(found)) for seq, found in hashes] == wanted
-    if database_server.kind == "timescale":
-        chunks = "SELECT count(*) FROM timescaledb_information.chunks WHERE range_end < %s"
-        assert rows(database_url, chunks, NOON - 500 * DAY) == [(0,)], "empty chunks are dropped"
 
 
 async def test_what_an_alert_cites_and_other_units_values_stay(

@@ -7,11 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0010"
-down_revision: str | None = max(
-    number
-    for number in (path.name[1:5] for path in Path(__file__).parent.glob("v0*.py"))
-    if number < revision
-)
+down_revision: str | None = "0009"
 
 
 def upgrade() -> None:
