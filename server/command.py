@@ -12,6 +12,7 @@ from server import main
 from server.asking import resend, show_orders
 from server.completeness import certify, show_completeness
 from server.console import Commands, JsonOption, answer, inside
+from server.exporting import export
 from server.extracting import extract
 from server.keeping import erase, retention_app, show_stats
 from server.registers import bind_app, unit_app, user_app
@@ -19,6 +20,7 @@ from server.settings import read_settings
 from server.store import quarantine
 from server.store.database import Transaction
 from server.store.migrate import migrate as migrate_database
+from server.upkeeping import show_upkeep
 
 __all__ = ["app", "bind_app", "unit_app", "user_app"]
 
@@ -110,6 +112,8 @@ def show_quarantine(
 app.command("stats")(show_stats)
 app.command("erase")(erase)
 app.command("extract")(extract)
+app.command("export")(export)
+app.command("upkeep")(show_upkeep)
 app.add_typer(retention_app, name="retention")
 app.command("resend")(resend)
 app.command("orders")(show_orders)

@@ -34,7 +34,7 @@ UNTIL = datetime(2026, 11, 22, 23, tzinfo=UTC)  # a day's end in Stockholm
 def main() -> None:
     """Measure the tiers that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.reads", description=__doc__)
-    parser.add_argument("--tier", choices=[*TIERS, "both"], default="both")
+    parser.add_argument("--tier", choices=[*TIERS, "both"], default="postgres")
     parser.add_argument("--patients", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2, help="of measuring, a day and person")
