@@ -74,7 +74,10 @@ def uid_for(
 def seq_ranges(seqs: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Return ``seqs`` as ascending inclusive ranges, as an ack's ``stored`` wants them."""
     ranges: list[tuple[int, int]] = []
-    for seq in sorted(set(seqs)):
+    ordered = sorted(set(seqs))
+    if ordered and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return ((ordered[0], ordered[-1]),)
+    for seq in ordered:
         if ranges and ranges[-1][1] + 1 == seq:
             ranges[-1] = (ranges[-1][0], seq)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ EPOCH_LOOK_S = 30.0
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Ingest until ``stop`` is set. Waits for broker and database as long as it takes."""
+    _collect_seldom()
     async with (
         Database.connect(settings.database_url, name="hemma-ingest", size=5) as database,
         asyncio.TaskGroup() as tasks,
@@ -69,6 +71,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         work = tasks.create_task(_work(settings, database), name="ingest")
         await stop.wait()
         work.cancel()
+
+
+def _collect_seldom() -> None:
+    """Let a batch come and go before the collector looks for cycles: there are hardly any.
+
+    By default it walks a thousand items many times while they are in hand: a fifth of the work.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 async def _work(settings: Settings, database: Database) -> None:

@@ -212,8 +212,8 @@ def _answers(judged: Sequence[Judged], kept: Sequence[Kept | None]) -> list[Answ
     outcomes = iter(kept)
     for one in judged:
         stored, refused = [], list(one.verdict.refused)
-        for item in one.verdict.accepted:
-            reason = _why_refused(next(outcomes))
+        for item, outcome in zip(one.verdict.accepted, outcomes, strict=False):
+            reason = _why_refused(outcome)
             if reason is None:
                 stored.append(item.seq)
             else:

@@ -99,8 +99,9 @@ async def place_unassigned(tx: Transaction, device_id: int, *, at: datetime) -> 
 async def _place(
     tx: Transaction, at: datetime, *, device_id: int | None = None, boots: Sequence[str] = ()
 ) -> int:
-    cursor = await tx.execute(_PLACE, {"device": device_id, "boots": list(boots)})
-    placed = await cursor.fetchall()
+    whose = {"device": device_id, "boots": list(boots)}
+    placed = await (await tx.execute(_PLACE, whose)).fetchall()
+    await tx.execute(_WHY, whose)
     if not placed:
         return 0
     await _follow(tx, [_Moved(uid, time, time, None) for uid, time, _ in placed], at)
@@ -199,6 +200,10 @@ _TRUE_GATEWAY_TIME = """coalesce(
        AND c.utc < TIMESTAMPTZ '3000-01-01Z'),
     u.gateway_time + (u.measured_at - coalesce(u.measured_at_sent, u.measured_at)))"""
 
+_UNPLACED = """u.patient_id IS NULL
+      AND (u.device_id = %(device)s
+           OR (u.boot = ANY(%(boots)s::uuid[]) AND u.gateway_clock = 'none'))"""
+
 _PLACE = f"""
 UPDATE measurement m SET patient_id = b.patient_id, unassigned = NULL
 FROM (
@@ -213,12 +218,22 @@ FROM (
         _TRUE_GATEWAY_TIME,
     )
 } b
-    WHERE u.patient_id IS NULL
-      AND (u.device_id = %(device)s
-           OR (u.boot = ANY(%(boots)s::uuid[]) AND u.gateway_clock = 'none'))
+    WHERE {_UNPLACED}
 ) b
 WHERE m.uid = b.uid AND m.measured_at = b.measured_at
 RETURNING m.uid, m.measured_at, m.patient_id
+"""
+
+# Why the rest still has none may be another reason than it was: the same as if it came now.
+_WHY = f"""
+UPDATE measurement m SET unassigned = w.why
+FROM (
+    SELECT u.uid, u.measured_at,
+           {why_unassigned("u.device_id", "u.measured_at", _TRUE_GATEWAY_TIME)} AS why
+    FROM measurement u
+    WHERE {_UNPLACED}
+) w
+WHERE m.uid = w.uid AND m.measured_at = w.measured_at AND m.unassigned <> w.why
 """
 
 _MOVE_OBSERVATIONS = """

@@ -151,10 +151,14 @@ def _flags(item: Item, components: Sequence[Component]) -> tuple[str, ...]:
 
 
 def _observations(row: Row, time: int, components: Sequence[Component]) -> list[bytes]:
-    head = int4_field(row.patient_id) + int4_field(row.device_id)
-    head += _ROW.pack(16, row.uid, 8, time, 8, row.received_seq)
+    patient, device, number = row.patient_id, row.device_id, row.received_seq
+    if patient is None or device is None:
+        head = int4_field(patient) + int4_field(device)
+        head += _ROW.pack(16, row.uid, 8, time, 8, number)
+    else:
+        head = _BOUND_ROW.pack(4, patient, 4, device, 16, row.uid, 8, time, 8, number)
     return [
-        head + _NUMBER.pack(2, component.number, 8, sample.value) + NULL
+        head + _NUMBER.pack(2, component.number, 8, sample.value, -1)
         if sample.value is not None
         else head + int2_field(component.number) + NULL + text_field(sample.absent)
         for component, sample in zip(components, row.item.samples, strict=True)
@@ -162,8 +166,14 @@ def _observations(row: Row, time: int, components: Sequence[Component]) -> list[
 
 
 def _waiting(row: Row, time: int, at: int) -> bytes:
-    whose = int4_field(row.patient_id) + int4_field(row.gateway_id)
-    return whose + _WAITING.pack(16, row.uid, 8, time, 8, row.received_seq, 8, at)
+    patient, gateway, number = row.patient_id, row.gateway_id, row.received_seq
+    if patient is not None and gateway is not None:
+        return _BOUND_WAITING.pack(4, patient, 4, gateway, 16, row.uid, 8, time, 8, number, 8, at)
+    return (
+        int4_field(patient)
+        + int4_field(gateway)
+        + _WAITING.pack(16, row.uid, 8, time, 8, row.received_seq, 8, at)
+    )
 
 
 def _measurement(row: Row, time: int, at: int, flags: tuple[str, ...]) -> bytes:
@@ -257,7 +267,10 @@ _INBOX = ("patient_id", "gateway_id", "uid", "measured_at", "received_seq", "sto
 _ROW = struct.Struct("!i16siqiq")
 _WAITING = struct.Struct("!i16siqiqiq")
 _SENT = struct.Struct("!iqiqiqiq")
-_NUMBER = struct.Struct("!ihid")
+_BOUND_ROW = struct.Struct("!iiii" + _ROW.format[1:])
+_BOUND_WAITING = struct.Struct("!iiii" + _WAITING.format[1:])
+# The last length says that no reason is given for a number that is missing.
+_NUMBER = struct.Struct("!ihidi")
 
 _LATEST = """
 INSERT INTO latest (patient_id, component_id, measured_at, value, absent, uid)
