@@ -48,15 +48,18 @@ async def certify_next(
     """Certify the first day that is over and is not yet (up to ``until``); None: there is none.
 
     Call it in a transaction of its own, again until it returns None; harmless to repeat, also by
-    two processes at once. It also brings the ledger up to ``now``.
+    two processes at once. When it returns None it has brought the ledger up to ``now``.
     """
     await tx.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    await ledger.fold(tx, at=now)
     await allow_time(tx)
-    day = await _next_day(tx)
     last = last_day_over(now) if until is None else min(until, last_day_over(now))
+    day = await _next_day(tx)
     if day is None or day > last:
-        return None
+        # Once a round, at its end; before the first of all, for the ledger knows the first day.
+        await ledger.fold(tx, at=now)
+        day = await _next_day(tx)
+        if day is None or day > last:
+            return None
     await tx.execute("INSERT INTO certified_day (day, made_at) VALUES (%s, %s)", (day, now))
     names = dict(await (await tx.execute("SELECT id, name FROM gateway")).fetchall())
     gateways = count = 0

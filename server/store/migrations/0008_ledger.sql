@@ -92,7 +92,7 @@ CREATE FUNCTION certificate_row_hash(boot uuid, seq bigint, uid uuid) RETURNS by
 
 -- What was stored on a day, without reading all others: rows lie in the order of their storing. A block range index
 -- costs next to nothing at insert.
-CREATE INDEX measurement_stored ON measurement USING brin (stored_at) WITH (pages_per_range = 32);
+CREATE INDEX measurement_stored ON measurement USING brin (stored_at) WITH (pages_per_range = 32, autosummarize = on);
 
 -- What came before there was a ledger. Times are known, the number of duplicates is not.
 WITH said AS (
