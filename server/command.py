@@ -10,6 +10,7 @@ import typer
 
 from server import main
 from server.asking import resend, show_orders
+from server.auditing import audit_app
 from server.completeness import certify, show_completeness
 from server.console import Commands, JsonOption, answer, inside
 from server.exporting import export
@@ -22,7 +23,7 @@ from server.store.database import Transaction
 from server.store.migrate import migrate as migrate_database
 from server.upkeeping import show_upkeep
 
-__all__ = ["app", "bind_app", "unit_app", "user_app"]
+__all__ = ["app", "audit_app", "bind_app", "unit_app", "user_app"]
 
 app = typer.Typer(
     name="server",

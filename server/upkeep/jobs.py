@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from server.store import certificates, chunks, community, retention
+from server.store import access_seals, certificates, chunks, community, retention
 from server.store.database import Database
 from server.upkeep.keeper import Job
 from server.upkeep.schedule import every, nightly
@@ -14,6 +14,7 @@ def all_jobs() -> tuple[Job, ...]:
     """Return every job of a server."""
     return (
         Job("certificates", every(timedelta(hours=1)), certify_days),
+        Job("access_log", every(timedelta(hours=1)), seal_access_log),
         Job("daily", nightly(), refresh_daily),
         Job("columns", nightly(), turn_into_columns),
         Job("retention", nightly(), remove_what_is_past),
@@ -29,6 +30,17 @@ async def certify_days(database: Database, now: datetime) -> str:
             if await certificates.certify_next(tx, now=now) is None:
                 return f"{days} days"
         days += 1
+
+
+async def seal_access_log(database: Database, now: datetime) -> str:
+    """Seal the lines of the access log that are not sealed yet."""
+    lines = 0
+    while True:
+        async with database.transaction() as tx:
+            sealed = await access_seals.seal(tx, at=now)
+        if not sealed:
+            return f"{lines} lines"
+        lines += sealed
 
 
 async def refresh_daily(database: Database, now: datetime) -> str:

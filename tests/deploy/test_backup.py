@@ -136,6 +136,8 @@ async def test_a_lost_database_comes_back_with_everything_the_homes_still_have(
     as_gateway = Uplinked(GATEWAY, "127.0.0.1", broker.port, broker.passwords[GATEWAY])
     move_in(url)
     async with served(settings), uplinked(home, as_gateway):
+        # Whoever hears homes is there: a value sent before waits ten seconds for its second try.
+        await eventually(lambda: rows(url, "SELECT state FROM gateway") == [("online",)])
         for number in range(VALUES_BEFORE):
             # The eighth is red: its alert and what was said of it are in the backup.
             home.measure(226 if number == 7 else 128 + number)
@@ -159,7 +161,7 @@ async def test_a_lost_database_comes_back_with_everything_the_homes_still_have(
     assert told["asked"] == [GATEWAY]
     assert len(Stand.of(url).values) < len(before.values)
 
-    async with uplinked(home, as_gateway), served(settings):
+    async with served(settings), uplinked(home, as_gateway):
         await eventually(lambda: judged(url, total))
         events = "SELECT count(*) FROM measurement WHERE event = 'resend'"
         await eventually(lambda: rows(url, events) == [(1,)])

@@ -99,3 +99,18 @@ CREATE TRIGGER alert_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON al
 DROP TRIGGER decision_append_only ON decision;
 CREATE TRIGGER decision_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON decision
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_but_by_order();
+
+-- The access log, sealed piece by piece: each seal rests on the one before, so that a line that was changed, added or
+-- taken away later is found. Not a hash in each line: every page would wait for the page before.
+CREATE TABLE access_seal (
+    id       int PRIMARY KEY,                   -- 1, 2, 3 …
+    first_id bigint NOT NULL,
+    last_id  bigint NOT NULL,
+    first_at timestamptz NOT NULL,              -- of the oldest line in it
+    rows     int NOT NULL,
+    digest   bytea NOT NULL,                    -- over the lines, server/store/access_seals.py
+    chain    bytea NOT NULL,                    -- over this seal and the one before
+    made_at  timestamptz NOT NULL
+);
+CREATE TRIGGER access_seal_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON access_seal
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
