@@ -8,6 +8,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from devices import wire
@@ -18,6 +19,7 @@ from server.broker import BrokerClient
 from server.ingest import run
 from server.ingest.probe import shared_subscriptions_deliver
 from server.ingest.role import BACKLOG, FRESH
+from server.ingest.worker import HANDS
 from server.settings import Settings
 from server.store.migrate import migrate
 from tests.server.homes import NOON, pressure, rows, settle
@@ -200,6 +202,31 @@ async def test_ingest_killed_in_the_middle_loses_nothing(
         await sending
         second.terminate()
         assert await asyncio.wait_for(second.wait(), DEADLINE_S) == 0
+    assert_each_stored_once(database_url, items)
+
+
+async def test_one_of_two_workers_killed_in_mid_batch_loses_nothing(
+    settings: Settings, broker: Broker, database_url: str
+) -> None:
+    items = spread(range(1, 301))
+    environment = {**os.environ, **settings_environment(settings)}
+    command = (sys.executable, "-m", "server.main", "ingest")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'hemma-ingest' AND wait_event_type = 'Lock'"
+    )
+    async with Sender(broker) as sender, running(run, settings):
+        other = await asyncio.create_subprocess_exec(*command, env=environment)
+        with psycopg.connect(database_url) as holding:
+            # Batches stop here: their values are copied, and nothing is committed.
+            holding.execute("LOCK TABLE engine_inbox IN ACCESS EXCLUSIVE MODE")
+            sending = asyncio.create_task(send_until_acked(sender, items, per_message=1))
+            # More than one worker has hands.
+            await eventually(lambda: rows(database_url, waiting)[0][0] > HANDS)
+            other.kill()
+            await other.wait()
+            assert not sender.acked()
+        await sending
     assert_each_stored_once(database_url, items)
 
 
