@@ -166,36 +166,51 @@ async def _known(
 async def _claimed_earlier(
     tx: Transaction, claimants: Sequence[_Claimant], page: _Page, stored_at: datetime
 ) -> dict[bytes, bytes | None]:
-    """Return the fingerprints of those uids that were claimed in another epoch than the last.
+    """Return the fingerprints of those uids that were claimed in another epoch than they will be.
 
     Nothing is claimed before it is measured. So a value whose times are known is looked for only
-    in the epochs that had not ended then: most values in none.
+    in the epochs that had not ended then: most values in none. What is dated ahead will be claimed
+    in epoch 0, so it is looked for in the last epoch, too.
     """
     sought = [
-        (one.uid, since)
+        (one.uid, since, is_ahead(one.item, stored_at))
         for one in claimants
         if (since := _not_before(one.item, stored_at)) is None
         or page.has_ahead
         or (page.last_until is not None and since < page.last_until)
     ]
-    if not sought or (page.last_until is None and not page.has_ahead):
+    ahead = [is_one for _, _, is_one in sought]
+    if not sought or not (page.last_until is not None or page.has_ahead or any(ahead)):
         return {}
-    times = [_LONG_AGO if time is None else microseconds(time) for _, time in sought]
+    times = [_LONG_AGO if time is None else microseconds(time) for _, time, _ in sought]
     values = {
-        "uids": uuids(uid for uid, _ in sought),
+        "uids": uuids(uid for uid, _, _ in sought),
         "since": array("timestamptz", times),
-        "epoch": page.epoch,
+        "ahead": array("bool", ahead),
     }
     cursor = await tx.execute(_EARLIER, values)
     return {uid.bytes: _bytes(held) for uid, held in await cursor.fetchall()}
 
 
 def _not_before(item: Item, stored_at: datetime) -> datetime | None:
-    """Return when the item cannot have come yet; None where its times do not tell."""
+    """Return when the item cannot have come yet; None where its times do not tell.
+
+    A record that comes again out of its device's memory may be dated anew: by the gateway's clock,
+    where the device's own is far from it. What the device said of the time is the same each time.
+    """
     t, gw_t = item.t, item.gw_t
     if t is None or gw_t is None or item.gw_q != "ntp" or item.tq == "estimated":
         return None
-    return None if is_ahead(item, stored_at) else min(t, gw_t) - CLOCKS_DIFFER_MAX
+    if is_ahead(item, stored_at):
+        return None
+    first = min(t, gw_t)
+    if item.dev_t is not None:
+        if item.dev_t.year < wire.DEVICE_YEAR_MIN:
+            return None
+        first = min(first, item.dev_t.replace(tzinfo=UTC))
+    elif item.dev_seq is not None:
+        return None
+    return first - CLOCKS_DIFFER_MAX
 
 
 def _row_time(item: Item) -> int | None:
@@ -251,8 +266,11 @@ FROM uid_epoch WHERE until IS NULL AND epoch > 0
 # OFFSET 0 keeps the planner from reading whole epochs.
 _EARLIER = """
 SELECT w.uid, i.identity
-FROM unnest(%(uids)s::uuid[], %(since)s::timestamptz[]) AS w (uid, since)
-JOIN uid_epoch e ON e.epoch <> %(epoch)s AND (e.epoch = 0 OR e.until > w.since)
+FROM unnest(%(uids)s::uuid[], %(since)s::timestamptz[], %(ahead)s::bool[])
+    AS w (uid, since, is_ahead)
+JOIN uid_epoch e ON CASE WHEN e.epoch = 0 THEN true
+                         WHEN e.until IS NULL THEN w.is_ahead
+                         ELSE e.until > w.since END
 CROSS JOIN LATERAL (
     SELECT i.identity FROM item_uid i WHERE i.epoch = e.epoch AND i.uid = w.uid OFFSET 0
 ) i

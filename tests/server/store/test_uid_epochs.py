@@ -23,6 +23,8 @@ from tests.server.homes import BOOT, CUFF, GATEWAY, NOON, Home, pressure, rows, 
 pytestmark = pytest.mark.integration
 
 DAY = timedelta(days=1)
+# As a device says that has lost its time.
+LOST = datetime(1, 1, 1)  # noqa: DTZ001 - a device's own time has no zone
 MIGRATIONS = Path(server.store.__file__).parent / "migrations"
 
 
@@ -76,6 +78,16 @@ async def test_an_epoch_ends_when_it_is_old(database: Database, database_url: st
         {"tq": "estimated", "t": NOON + 40 * DAY, "gw_t": NOON + 40 * DAY},
         {"t": NOON + 12 * timedelta(hours=1)},  # dated anew by half a day
         {"t": NOON + 400 * DAY, "gw_t": NOON + 400 * DAY},
+        # The gateway that is new holds its own clock for the better one: older than five weeks.
+        {"t": NOON + 40 * DAY, "tq": "gateway", "gw_t": NOON + 40 * DAY},
+        {"t": NOON + 40 * DAY, "tq": "gateway", "gw_t": NOON + 40 * DAY, "dev_t": LOST},
+        {
+            "t": NOON + 40 * DAY,
+            "tq": "gateway",
+            "gw_t": NOON + 40 * DAY,
+            "dev_t": None,
+            "dev_seq": 7,
+        },
     ],
 )
 async def test_an_old_item_is_known_however_it_comes_again(
@@ -88,6 +100,18 @@ async def test_an_old_item_is_known_however_it_comes_again(
     assert await outcome(database, home, again, at=at) is Outcome.DUPLICATE
     other = pressure(1, **change | {"raw": "00"})
     assert await outcome(database, home, other, at=at) is Outcome.CONFLICT
+    assert rows(database_url, "SELECT count(*) FROM measurement") == [(1,)]
+
+
+async def test_a_value_that_comes_again_dated_ahead_is_known(
+    database: Database, home: Home, database_url: str
+) -> None:
+    await outcome(database, home, pressure(1), at=NOON)
+    late = NOON + timedelta(hours=1)
+    again = pressure(1, t=late, gw_t=late)
+    assert await outcome(database, home, again, at=NOON) is Outcome.DUPLICATE
+    other = pressure(1, t=late, gw_t=late, raw="00")
+    assert await outcome(database, home, other, at=NOON) is Outcome.CONFLICT
     assert rows(database_url, "SELECT count(*) FROM measurement") == [(1,)]
 
 
