@@ -48,15 +48,16 @@ async def certify_next(
     """Certify the first day that is over and is not yet (up to ``until``); None: there is none.
 
     Call it in a transaction of its own, again until it returns None; harmless to repeat, also by
-    two processes at once. When it returns None it has brought the ledger up to ``now``.
+    two processes at once. It also keeps the ledger from growing old.
     """
     await tx.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     await allow_time(tx)
     last = last_day_over(now) if until is None else min(until, last_day_over(now))
     day = await _next_day(tx)
     if day is None or day > last:
-        # Once a round, at its end; before the first of all, for the ledger knows the first day.
-        await ledger.fold(tx, at=now)
+        # Which day is the first of all, the ledger says.
+        if day is None or await ledger.is_old(tx, at=now):
+            await ledger.fold(tx, at=now)
         day = await _next_day(tx)
         if day is None or day > last:
             return None

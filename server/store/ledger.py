@@ -6,7 +6,7 @@ a duplicate, put into quarantine, a tombstone. A refusal for *later* does not.
 
 Ingest pays for none of it where all is well: a stored value carries boot and number in its own row.
 :func:`note` writes only what those rows do not say, in their transaction; :func:`fold` gathers both
-into ``ledger``, before each look at it and once a day at least. A row changed at every message of
+into ``ledger``, before each look at it and twice a day at least. A row changed at every message of
 a home cost a quarter of what storing it costs (measured).
 
 A gap is *pending* while its gateway may still send it again by itself: until a higher number has
@@ -31,6 +31,8 @@ LATE_AFTER = timedelta(seconds=wire.BACKLOG_AGE_MIN_S)
 # What is committed after a folding may carry a time before it, for as long as a transaction lasts;
 # and what is older than the patience must have been seen. So each folding looks back so far.
 LOOK_BACK = PATIENCE + timedelta(minutes=15)
+# Each folding reads what it looks back once more, so it is not done at every chance.
+FOLDED_WITHIN = timedelta(hours=12)
 # A year that nobody has folded is read in one go.
 STATEMENT_TIMEOUT_S = 1800
 # A range of PostgreSQL needs a number above its last.
@@ -104,6 +106,12 @@ async def fold(tx: Transaction, *, at: datetime) -> None:
         "seq_max": SEQ_MAX,
     }  # fmt: skip
     await tx.execute(_FOLD, parameters)
+
+
+async def is_old(tx: Transaction, *, at: datetime) -> bool:
+    """Tell whether the ledger was last brought up to date :data:`FOLDED_WITHIN` before ``at``."""
+    cursor = await tx.execute("SELECT until <= %s FROM ledger_fold", (at - FOLDED_WITHIN,))
+    return await cursor.fetchone() == (True,)
 
 
 def _of_boot(said: dict[tuple[int, str], _Said], gateway_id: int, boot: str) -> _Said:

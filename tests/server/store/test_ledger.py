@@ -19,7 +19,7 @@ from devices.wire import Item
 from server.store import migrate as migrations
 from server.store.database import Database
 from server.store.items import ReceivedItem, entered, keep
-from server.store.ledger import Refused, fold, note
+from server.store.ledger import FOLDED_WITHIN, Refused, fold, is_old, note
 from tests.server.homes import BOOT, CUFF, GATEWAY, NOON, Home, pressure, rows, settle
 
 pytestmark = pytest.mark.integration
@@ -161,6 +161,14 @@ async def test_what_is_folded_again_or_at_once_counts_once(database: Database, h
     # Committed after a folding, with a time before it.
     await take(database, home, several(4), at=NOON - timedelta(minutes=10))
     assert await ledger_of(database) == [(BOOT, "{[1,5)}", 1, 1)]
+
+
+async def test_a_ledger_grows_old(database: Database, home: Home) -> None:
+    assert home.gateway
+    for at, is_so in ((NOON, True), (NOON + FOLDED_WITHIN - MINUTE, False)):
+        async with database.transaction() as tx:
+            assert await is_old(tx, at=at) == is_so
+            await fold(tx, at=NOON)
 
 
 async def test_two_workers_in_opposite_order_wait_and_never_deadlock(
