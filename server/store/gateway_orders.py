@@ -81,7 +81,6 @@ async def open_orders(
     ``told_before`` leaves out what somebody took at that time or later. What was answered meanwhile
     is noted first.
     """
-    await note_answers(tx)
     wanted = (
         "o.answered_at IS NULL AND o.expires_at > %(at)s"
         " AND CASE WHEN %(gateway)s::text IS NULL THEN g.state = 'online'"
@@ -89,7 +88,12 @@ async def open_orders(
         " AND (%(told_before)s::timestamptz IS NULL OR o.sent_at IS NULL"
         " OR o.sent_at < %(told_before)s)"
     )
-    return await _select(tx, wanted, {"at": at, "gateway": gateway, "told_before": told_before})
+    values = {"at": at, "gateway": gateway, "told_before": told_before}
+    # Answers stand among the measurements: looked for only where somebody is still to be asked.
+    if not await _select(tx, wanted, values):
+        return []
+    await note_answers(tx)
+    return await _select(tx, wanted, values)
 
 
 async def note_answers(tx: Transaction) -> int:
