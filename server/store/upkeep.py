@@ -11,8 +11,8 @@ from psycopg.rows import class_row
 
 from server.store.database import Database, Transaction
 
-# The same for every process that does the upkeep of this database, and no other lock's number: it is
-# held as long as a process lives, and a job that wanted it (ledger.py: ..._03) would never get it.
+# For every process that does the upkeep of this database, and no other lock's number: it is held
+# as long as a process lives, and a job that wanted it (ledger.py: ..._03) would never get it.
 _LOCK = 0x68_65_6D_6D_61_04
 
 
