@@ -2,8 +2,8 @@
 
 Ours acknowledges by message (contract 1): until then the row stays, goes again after RESEND_S and
 after each reconnection. The others acknowledge nothing: there, PUBACK is all that a home ever gets,
-and paho itself sends again what has none. A PUBACK that says that nobody listened counts as none,
-which is more than most would notice.
+and paho itself sends again what has none. MQTT 5 lets a PUBACK say that nobody listened; it is a
+success all the same, and MQTT 3.1.1 has no such word: those are kept apart in ``warned``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.bench.ingest.broker import Broker
 from tests.bench.ingest.messages import SEQ_FIRST, gateway_name
 
 RESEND_S: Final = 10.0
+NO_MATCHING_SUBSCRIBERS: Final = 0x10
 RECONNECT_S: Final = 1
 TICK_S: Final = 0.005
 LOOK_S: Final = 0.5
@@ -33,13 +34,14 @@ class Home:
 
     def __init__(self, broker: Broker, leaf: str, payloads: list[bytes], *, waits: bool) -> None:
         self.acked: set[int] = set()
+        self.warned: set[int] = set()
         self.sent_once = 0
         self._waits = waits
         self._payloads = payloads
         self._topic = wire.topic(gateway_name(0), leaf)
         self._sent_s: dict[int, float] = {}
         self._rows: dict[int, int] = {}
-        self._taken: deque[int] = deque()
+        self._taken: deque[tuple[int, bool]] = deque()
         self._ready = threading.Event()
         self._has_reconnected = False
         client = mqtt.Client(
@@ -86,10 +88,13 @@ class Home:
 
         Call it from time to time, always from the same thread.
         """
-        while self._taken and self._taken[0] in self._rows:
-            row = self._rows.pop(self._taken.popleft())
+        while self._taken and self._taken[0][0] in self._rows:
+            packet_id, has_warned = self._taken.popleft()
+            row = self._rows.pop(packet_id)
             if not self._waits:
                 self.acked.add(row)
+                if has_warned:
+                    self.warned.add(row)
         now_s = time.monotonic()
         everything, self._has_reconnected = self._has_reconnected, False
         if not self._waits:
@@ -124,5 +129,5 @@ class Home:
         self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any
     ) -> None:
         # A PUBACK may be faster than the thread that sent: whose it is, is looked up later.
-        if reason.value == 0:
-            self._taken.append(mid)
+        if not reason.is_failure:
+            self._taken.append((mid, reason.value == NO_MATCHING_SUBSCRIBERS))

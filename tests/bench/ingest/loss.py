@@ -51,7 +51,11 @@ LOOK_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What came of one run. ``doubled`` are component rows beyond the first of the same value."""
+    """What came of one run.
+
+    ``lost`` was acknowledged and is not stored; ``warned`` of it with a PUBACK that said that
+    nobody listened. ``doubled`` are component rows beyond the first of the same value.
+    """
 
     tier: str
     consumer: str
@@ -59,6 +63,7 @@ class Loss:
     sent: int
     acknowledged: int
     lost: int
+    warned: int
     never_stored: int
     doubled: int
     seconds: float
@@ -199,6 +204,7 @@ def _result(scene: _Scene, fault: Fault, count: int, seconds: float) -> Loss:
         count,
         len(acked),
         sum(row * gateways not in stored for row in acked),
+        sum(row * gateways not in stored for row in scene.home.warned),
         sum(row * gateways not in stored for row in range(count)),
         sum(more for _, more in found),
         seconds,

@@ -50,7 +50,7 @@ def losses(found: Sequence[Loss]) -> str:
         cells = [_cell([one for one in mine if one.fault == fault]) for fault in faults]
         rows.append([f"{LABELS[consumer]} ({tier})", *cells])
     text = table(("acknowledged and not stored", *(FAULTS[fault] for fault in faults)), rows)
-    return f"{text}\n\nOne figure a run; in brackets, rows stored twice, where there were any."
+    return f"{text}\n\n{_LOSS_NOTE}"
 
 
 def latencies(found: Sequence[Latency]) -> str:
@@ -95,7 +95,10 @@ def growth(found: Sequence[Step]) -> str:
 
 def _cell(runs: Sequence[Loss]) -> str:
     return ", ".join(
-        f"{one.lost:,}" + (f" ({one.doubled:,} twice)" if one.doubled else "") for one in runs
+        f"{one.lost:,}"
+        + (f", {one.warned:,} warned" if one.warned else "")
+        + (f" ({one.doubled:,} twice)" if one.doubled else "")
+        for one in runs
     )
 
 
@@ -104,6 +107,10 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
+_LOSS_NOTE = (
+    "One figure a run. *warned*: of them, so many had a PUBACK that said that nobody listened. "
+    "In brackets, rows stored twice, where there were any."
+)
 _HEAD = (
     "consumer",
     "samples/s [range]",

@@ -103,8 +103,8 @@ def test_ratios_are_ours_divided_by_theirs() -> None:
 
 def test_a_loss_table_has_a_cell_for_each_fault() -> None:
     found = [
-        Loss("postgres", "ours", "database", 2000, 2000, 0, 0, 0, 20.0),
-        Loss("postgres", "batch", "database", 2000, 2000, 408, 408, 3, 20.0),
+        Loss("postgres", "ours", "database", 2000, 2000, 0, 0, 0, 0, 20.0),
+        Loss("postgres", "batch", "database", 2000, 2000, 408, 0, 408, 3, 20.0),
     ]
     text = report.losses(found)
     assert "408 (3 twice)" in text
