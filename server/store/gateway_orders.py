@@ -88,7 +88,7 @@ async def open_orders(
         " AND (%(told_before)s::timestamptz IS NULL OR o.sent_at IS NULL"
         " OR o.sent_at < %(told_before)s)"
     )
-    values = {"at": at, "gateway": gateway, "told_before": told_before}
+    values: dict[str, object] = {"at": at, "gateway": gateway, "told_before": told_before}
     # Answers stand among the measurements: looked for only where somebody is still to be asked.
     if not await _select(tx, wanted, values):
         return []
@@ -129,7 +129,7 @@ async def _select(
         await cursor.execute(
             "SELECT o.id, g.name AS gateway, o.since, o.made_at, o.expires_at, o.sent_at, o.times,"
             " o.answered_at, CASE WHEN jsonb_typeof(o.answer -> 'rows') = 'number'"
-            " THEN (o.answer ->> 'rows')::numeric::bigint END AS rows"
+            " THEN greatest(least((o.answer ->> 'rows')::numeric, 9e18), 0)::bigint END AS rows"
             " FROM gateway_order o JOIN gateway g ON g.id = o.gateway_id"
             f" WHERE {wanted} ORDER BY {order} LIMIT {LISTED_MAX}",
             values,
