@@ -52,7 +52,16 @@ class Report:
     @property
     def is_complete(self) -> bool:
         """Tell whether nothing is missing; what may still come does not count as that."""
+        if self.is_unknown:
+            return False
         return not any(boot.missing_count or boot.is_full for boot in self._boots())
+
+    @property
+    def is_unknown(self) -> bool:
+        """Tell whether a patient has a device, and neither a value came nor a gateway was heard."""
+        if self.values is None or not self.values.devices or self._boots():
+            return False
+        return not any(kind.values for kind in self.values.kinds)
 
     @property
     def verdict(self) -> str:
@@ -61,6 +70,11 @@ class Report:
         awaited = f" {pending} may still come by themselves." if pending else ""
         if self.is_complete:
             return f"Nothing is missing.{awaited}"
+        if self.is_unknown:
+            return (
+                "No gateway of this patient was heard in the period, so nobody can tell whether"
+                " something is missing: look at the home, and at hemma bind list."
+            )
         lacking = [one for one in self.gateways if one.missing_count]
         if not lacking:
             return (

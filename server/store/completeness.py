@@ -261,7 +261,8 @@ WHERE b.patient_id = %(patient)s AND b.valid && tstzrange(%(since)s, %(until)s)
 ORDER BY d.name, lower(b.valid)
 """
 
-# Where a device stands need not be known: its values say which gateway heard it.
+# Where a device stands need not be known: its values say which gateway heard it, or where none came
+# in the period, the newest before it. Its silence is what is asked about.
 _ITS_GATEWAYS = """
 SELECT g.name FROM gateway g
 WHERE g.id IN (
@@ -269,7 +270,11 @@ WHERE g.id IN (
     WHERE b.patient_id = %(patient)s AND b.valid && tstzrange(%(since)s, %(until)s)
     UNION
     SELECT m.gateway_id FROM measurement m
-    WHERE m.patient_id = %(patient)s AND m.measured_at >= %(since)s AND m.measured_at < %(until)s)
+    WHERE m.patient_id = %(patient)s AND m.measured_at >= %(since)s AND m.measured_at < %(until)s
+    UNION
+    (SELECT m.gateway_id FROM measurement m
+     WHERE m.patient_id = %(patient)s AND m.measured_at < %(until)s AND m.gateway_id IS NOT NULL
+     ORDER BY m.measured_at DESC LIMIT 1))
 ORDER BY g.name
 """
 

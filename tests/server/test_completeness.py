@@ -174,6 +174,23 @@ def test_a_patients_days_devices_and_what_belongs_to_nobody(home: Home, database
     assert rows(database_url, logged) == [entry, entry]
 
 
+def test_of_a_patient_whose_home_is_silent_nothing_is_said_to_be_complete(
+    home: Home, database_url: str
+) -> None:
+    ((public_id,),) = rows(
+        database_url, "SELECT public_id::text FROM patient WHERE id = %s", home.patient
+    )
+    now = datetime.now(UTC)
+    silent = ("completeness", "--patient", public_id, "--from", str((now + 2 * DAY).date()))
+    code, told = asked(*silent, "--to", str((now + 3 * DAY).date()))
+    assert (code, told["complete"], told["gateways"]) == (1, False, [])
+    take(database_url, home, *several(1, 2, at=now))
+    code, told = asked(*silent, "--to", str((now + 3 * DAY).date()))
+    assert (code, told["complete"], told["missing"]) == (1, False, 0)
+    assert [(one["gateway"], one["boots"]) for one in told["gateways"]] == [(GATEWAY, [])]
+    assert "No gateway of this patient was heard" in told["verdict"]
+
+
 def test_another_patient_has_no_device_and_no_kind(home: Home, database_url: str) -> None:
     ((neighbour,),) = rows(
         database_url, "SELECT public_id::text FROM patient WHERE id = %s", home.neighbour

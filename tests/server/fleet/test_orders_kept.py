@@ -45,10 +45,10 @@ async def give(database: Database, *, until: timedelta = HOUR) -> GatewayOrder:
     return order
 
 
-async def answer(database: Database, home: Home, order: str) -> None:
+async def answer(database: Database, home: Home, order: str, count: float = 4) -> None:
     now = datetime.now(UTC)
     item = Item(
-        seq=900, uid="9" * 32, type="event", event="resend", ctx={"request": order, "rows": 4},
+        seq=900, uid="9" * 32, type="event", event="resend", ctx={"request": order, "rows": count},
         t=now, tq="gateway", gw_t=now, gw_q="ntp", mono_ms=1,
     )  # fmt: skip
     async with database.transaction() as tx:
@@ -112,3 +112,14 @@ async def test_the_same_order_is_given_once_and_an_expired_one_is_not_told(
                 await gateway_orders.order_resend(
                     tx, ["gw-9"], since=now - HOUR, at=now, expires=late
                 )
+
+
+async def test_an_answer_with_a_number_that_no_home_has_hides_no_order(
+    database_url: str, home: Home
+) -> None:
+    async with Database.connect(database_url, name="test") as database:
+        order = str((await give(database)).id)
+        await answer(database, home, order, 1e300)
+        async with database.transaction() as tx:
+            (told,) = await gateway_orders.listed(tx)
+    assert (str(told.id), told.rows) == (order, 9 * 10**18)
