@@ -180,6 +180,7 @@ _CONTENT = {
     "alert_event": _OF_ALERTS,
     "decision": "(t.patient_id = %(patient)s OR %(uid)s::uuid = ANY(t.uids))",
     "patient_limit": "t.patient_id = %(patient)s",
+    "retraction": f"t.why <> '' AND t.of_uid IN (SELECT t.uid FROM measurement t WHERE {_ITEM})",
     # What was put aside came from a device that was the person's then; whose it was is not known.
     "quarantine": """t.payload <> '' AND EXISTS (
         SELECT FROM binding b JOIN device d ON d.id = b.device_id
@@ -212,6 +213,7 @@ _ERASE = (
     UPDATE patient_limit t SET red_low = NULL, yellow_low = NULL, yellow_high = NULL,
         red_high = NULL, reason = '' WHERE {_CONTENT["patient_limit"]}
     """,
+    f"UPDATE retraction t SET why = '' WHERE {_CONTENT['retraction']}",
     f"UPDATE quarantine t SET payload = '', detail = '' WHERE {_CONTENT['quarantine']}",
     # Last: by it the others were found.
     f"""

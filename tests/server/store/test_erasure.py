@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from devices.wire import Item
 from server.alerting.judge import judge_inbox
 from server.store import erasure
 from server.store.database import Database
@@ -39,8 +40,9 @@ def home(database_url: str) -> Home:
 
 async def live(database: Database, home: Home) -> None:
     """Let a red value and two others come, be judged, and be answered."""
+    wish = Item(seq=4, uid=f"{4:032x}", type="retract", of=pressure(1).uid, why="Grannen mätte")
     items = [pressure(1, at=NOON - 2 * DAY), pressure(2, at=NOON - DAY, systolic=231.0),
-             pressure(3, at=NOON)]  # fmt: skip
+             pressure(3, at=NOON), wish]  # fmt: skip
     async with database.transaction() as tx:
         received = [ReceivedItem(item, home.gateway, GATEWAY, BOOT) for item in items]
         await keep(tx, received, stored_at=NOON)
@@ -50,7 +52,7 @@ async def live(database: Database, home: Home) -> None:
 def content(url: str) -> str:
     """Everything that stands in the tables that hold content, as text."""
     tables = ("measurement", "observation", "latest", "alert", "alert_evidence", "alert_event",
-              "decision", "patient", "patient_limit")  # fmt: skip
+              "decision", "patient", "patient_limit", "retraction")  # fmt: skip
     return "\n".join(str(rows(url, f"SELECT t::text FROM {table} t")) for table in tables)  # noqa: S608
 
 
@@ -67,13 +69,14 @@ async def test_a_persons_content_goes_and_its_places_stay(database_url: str, hom
                 await erasure.erase(tx, order, at=NOON)
         rows(database_url, CLOSE, fetch=False)
         assert "231" in content(database_url)
+        assert "Grannen" in content(database_url)
         async with database.transaction() as tx:
             done = await erasure.erase(tx, order, at=NOON)
         assert done.counts["measurement"] == 3
         assert done.counts["observation"] == 9
         assert rows(database_url, places) == before
         left = content(database_url)
-        for gone in ("231", "128", "1e8000520060", "DEMO-01", "Ringde Maj-Britt"):
+        for gone in ("231", "128", "1e8000520060", "DEMO-01", "Ringde Maj-Britt", "Grannen"):
             assert gone not in left, gone
         assert "DEMO-02" in left
         assert rows(database_url, "SELECT count(*) FROM erased_item") == [(3,)]
