@@ -68,16 +68,21 @@ def bind_add(
 
 @bind_app.command("end")
 def bind_end(device: str, at: Since = None, as_json: JsonOption = False) -> None:
-    """End what a device is bound to; fails when it is bound to nothing."""
+    """End what a device is bound to; fails when it is bound to nothing.
 
-    async def work(tx: Transaction) -> int:
+    With --at in the past the values since then are nobody's, until the device is bound again.
+    """
+
+    async def work(tx: Transaction) -> bindings.Ended:
         device_id = await bindings.id_of(tx, "device", device)
         return await bindings.unbind(tx, device_id, at=_utc(at) or datetime.now(UTC))
 
     ended = inside(work)
-    if not ended:
+    if not ended.bindings:
         raise NotDone(f"{device} was not bound then")
-    answer({"ended": ended}, f"{ended} bindings of {device} ended.", as_json=as_json)
+    text = f"{ended.bindings} bindings of {device} ended. {ended.values} values are unassigned now."
+    told = {"ended": ended.bindings, "values": ended.values}
+    answer(told, text, as_json=as_json)
 
 
 @bind_app.command("list")

@@ -38,6 +38,14 @@ class Binding:
     until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the end of a device's bindings did: how many ended, and the ``values`` now nobody's."""
+
+    bindings: int
+    values: int
+
+
 async def register_gateway(tx: Transaction, name: str, *, unit_id: int, placement: str = "") -> int:
     """Make a gateway known, or move it to another unit or placement; return its id.
 
@@ -95,15 +103,25 @@ async def bind(
     return Bound(binding_id, placed)
 
 
-async def unbind(tx: Transaction, device_id: int, *, at: datetime) -> int:
-    """End the open bindings of a device at ``at``; return how many there were."""
+async def unbind(
+    tx: Transaction, device_id: int, *, at: datetime, now: datetime | None = None
+) -> Ended:
+    """End the open bindings of a device at ``at``.
+
+    Where that is past, what was measured or passed on since is taken from its patient and becomes
+    unassigned, until a binding gives it to whom it belongs (``now`` is the server's time of that;
+    default the transaction's).
+    """
     await corrections.take_turn(tx, alone=True)
     cursor = await tx.execute(
         "UPDATE binding SET valid = tstzrange(lower(valid), %(at)s) "
-        "WHERE device_id = %(device)s AND valid @> %(at)s AND lower(valid) < %(at)s",
+        "WHERE device_id = %(device)s AND valid @> %(at)s AND lower(valid) < %(at)s "
+        "RETURNING patient_id",
         {"device": device_id, "at": at},
     )
-    return cursor.rowcount
+    patients = [patient for (patient,) in await cursor.fetchall()]
+    taken = await corrections.take_away(tx, device_id, patients, at=now or await _now(tx))
+    return Ended(len(patients), taken)
 
 
 async def listed(tx: Transaction) -> list[Binding]:

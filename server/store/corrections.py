@@ -6,7 +6,7 @@ stays and is flagged, and a value that finds its patient late is judged then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -94,6 +94,23 @@ async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime)
 async def place_unassigned(tx: Transaction, device_id: int, *, at: datetime) -> int:
     """Give a device's unassigned values to whom they belong now, to be judged; return how many."""
     return await _place(tx, at, device_id=device_id)
+
+
+async def take_away(
+    tx: Transaction, device_id: int, patients: Collection[int], *, at: datetime
+) -> int:
+    """Take a device's values from ``patients`` where no binding gives them to them any more.
+
+    A binding was ended at a time that has passed: what came since is nobody's, is judged as that,
+    and waits for a binding, as if it came now. Returns how many there were.
+    """
+    whose = {"device": device_id, "patients": sorted(patients)}
+    taken = await (await tx.execute(_TAKE_AWAY, whose)).fetchall()
+    if taken:
+        await _follow(tx, [_Moved(uid, time, time, patient) for uid, time, patient in taken], at)
+        await renew_latest(tx, set(patients), at)
+        await _place(tx, at, device_id=device_id)
+    return len(taken)
 
 
 async def _place(
@@ -204,24 +221,39 @@ _UNPLACED = """u.patient_id IS NULL
       AND (u.device_id = %(device)s
            OR (u.boot = ANY(%(boots)s::uuid[]) AND u.gateway_clock = 'none'))"""
 
+_BINDING = binding_of(
+    "u.device_id",
+    "CASE WHEN jsonb_typeof(u.context -> 'user_index') = 'number' "
+    "THEN (u.context ->> 'user_index')::numeric END",
+    "u.measured_at",
+    _TRUE_GATEWAY_TIME,
+)
+
 _PLACE = f"""
 UPDATE measurement m SET patient_id = b.patient_id, unassigned = NULL
 FROM (
     SELECT u.uid, u.measured_at, b.patient_id
     FROM measurement u
-    CROSS JOIN LATERAL {
-    binding_of(
-        "u.device_id",
-        "CASE WHEN jsonb_typeof(u.context -> 'user_index') = 'number' "
-        "THEN (u.context ->> 'user_index')::numeric END",
-        "u.measured_at",
-        _TRUE_GATEWAY_TIME,
-    )
-} b
+    CROSS JOIN LATERAL {_BINDING} b
     WHERE {_UNPLACED}
 ) b
 WHERE m.uid = b.uid AND m.measured_at = b.measured_at
 RETURNING m.uid, m.measured_at, m.patient_id
+"""
+
+# What a person entered for a patient never had a binding.
+_TAKE_AWAY = f"""
+UPDATE measurement m SET patient_id = NULL, unassigned = w.why
+FROM (
+    SELECT u.uid, u.measured_at, u.patient_id,
+           {why_unassigned("u.device_id", "u.measured_at", _TRUE_GATEWAY_TIME)} AS why
+    FROM measurement u
+    LEFT JOIN LATERAL {_BINDING} b ON true
+    WHERE u.patient_id = ANY(%(patients)s) AND u.device_id = %(device)s
+      AND u.entered_by IS NULL AND b.patient_id IS DISTINCT FROM u.patient_id
+) w
+WHERE m.uid = w.uid AND m.measured_at = w.measured_at AND m.patient_id = w.patient_id
+RETURNING m.uid, m.measured_at, w.patient_id
 """
 
 # Why the rest still has none may be another reason than it was: the same as if it came now.

@@ -83,7 +83,10 @@ def test_the_registers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> No
     )  # fmt: skip
     assert isinstance(bound, dict)
     assert bound["placed"] == 0
-    assert ask(bind_app, "end", "ble-bbbbbbbbbbbb", "--at", "2026-11-02") == {"ended": 1}
+    assert ask(bind_app, "end", "ble-bbbbbbbbbbbb", "--at", "2026-11-02") == {
+        "ended": 1,
+        "values": 0,
+    }
     listed = ask(bind_app, "list")
     assert isinstance(listed, list)
     assert len(listed) == 2
@@ -102,7 +105,7 @@ def test_the_registers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> No
         (bind_app, [*overlap[:3], "--since", "2026-11-02", "--until", "2026-11-01"]),
         (unit_app, ["gateway", "Nattpatrullen", "GW 1"]),
         (app, ["resend", "GW 1"]),
-        (app, ["completeness"]),
+        (app, ["completely"]),
     ]
     for which, words in nonsense:
         result = runner.invoke(which, words)

@@ -292,7 +292,7 @@ async def test_bindings_do_not_overlap(database: Database, home: Home) -> None:
         async with database.transaction() as tx:
             await bindings.bind(tx, device_id=home.cuff, patient_id=home.neighbour, since=NOON)
     async with database.transaction() as tx:
-        assert await bindings.unbind(tx, home.cuff, at=NOON) == 1
+        assert await bindings.unbind(tx, home.cuff, at=NOON) == bindings.Ended(1, 0)
         await bindings.bind(tx, device_id=home.cuff, patient_id=home.neighbour, since=NOON)
         assert [b.until for b in await bindings.listed(tx)] == [NOON, None]
 
