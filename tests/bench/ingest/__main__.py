@@ -1,4 +1,4 @@
-"""Ingest beside what a user would otherwise have: compare (default), loss, latency, growth.
+"""Ingest beside what a user would otherwise have: compare (default), loss, latency, growth, memory.
 
 How to read what comes out: README.md in this folder.
 """
@@ -22,11 +22,12 @@ from tests.bench.ingest import (
     growth,
     latency,
     loss,
+    memory,
     node_red,
     plot,
     report,
 )
-from tests.bench.ingest.consumers import EVERYBODY, Consumer, present
+from tests.bench.ingest.consumers import EVERYBODY, OURS_CONSUMER, Consumer, present
 from tests.bench.ingest.database import Tier
 from tests.bench.ingest.messages import Ready, Traffic, build
 
@@ -193,11 +194,23 @@ def _growth(asked: argparse.Namespace) -> Told:
     return Told("\n\n".join(texts), data, {})
 
 
+def _memory(asked: argparse.Namespace) -> Told:
+    ready = _traffic(asked, 1, int(memory.PER_SECOND * asked.seconds) + GATEWAYS)
+    found = []
+    with _tiers(asked) as started:
+        for tier in started:
+            say(f"ours, {tier.kind}, {asked.seconds:,.0f} s at {memory.PER_SECOND:,} a second")
+            found.append(memory.measure(tier, OURS_CONSUMER, ready, asked.seconds, say))
+    pictures = {f"memory-{one.tier}.svg": plot.line(one.mib, memory.LOOK_S) for one in found}
+    return Told(report.memories(found), [asdict(one) for one in found], pictures)
+
+
 _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], Told]]] = {
     "compare": _compare,
     "loss": _loss,
     "latency": _latency,
     "growth": _growth,
+    "memory": _memory,
 }
 
 

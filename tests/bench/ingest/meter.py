@@ -30,12 +30,21 @@ def cpu_s(pid: int) -> float:
 
 def peak_mib(pid: int) -> float:
     """Return the greatest resident memory that a process has had, in MiB; 0 when it is gone."""
+    return _memory_mib(pid, "VmHWM:")
+
+
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of a process, in MiB; 0 when it is gone."""
+    return _memory_mib(pid, "VmRSS:")
+
+
+def _memory_mib(pid: int, name: str) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
     for line in status.splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     return 0.0
 

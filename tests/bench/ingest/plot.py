@@ -44,6 +44,30 @@ def draw(summed: Sequence[Summary], title: str) -> str:
     )
 
 
+def line(figures: Sequence[float], step_s: float) -> str:
+    """Return an SVG document with resident memory in MiB over minutes, on an axis from zero."""
+    width, height, left, foot = WIDTH, 260, 60, 30
+    most = max(figures, default=1.0) * 1.1
+    across = (width - left - 20) / max(len(figures) - 1, 1)
+    rise = (height - foot - 20) / most
+    points = " ".join(
+        f"{left + n * across:.1f},{height - foot - one * rise:.1f}" for n, one in enumerate(figures)
+    )
+    minutes = len(figures) * step_s / 60
+    labels = [
+        _text(left - 8, height - foot - level * rise, f"{level:.0f}", anchor="end")
+        for level in (0.0, max(figures, default=0.0))
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
+        f'<polyline points="{points}" fill="none" stroke="{OURS}" stroke-width="1.5"/>'
+        f"{''.join(labels)}"
+        f"{_text(left, height - 8, f'resident MiB of the ingest role over {minutes:.0f} minutes')}"
+        "</svg>\n"
+    )
+
+
 def _bar(one: Summary, y: int, most: float) -> list[str]:
     median, least, greatest = (_x(rate, most) for rate in one.rate)
     colour = OURS if one.consumer == "ours" else THEIRS

@@ -11,6 +11,7 @@ from tests.bench.ingest.consumers import EVERYBODY
 from tests.bench.ingest.growth import Step
 from tests.bench.ingest.latency import Latency
 from tests.bench.ingest.loss import FAULTS, Loss
+from tests.bench.ingest.memory import Memory
 
 LABELS = {one.name: one.label for one in EVERYBODY}
 
@@ -89,6 +90,28 @@ def growth(found: Sequence[Step]) -> str:
     head = (
         "rows before", "samples/s", "slower by", "ours µs", "PostgreSQL µs", "dearer by",
         "WAL bytes", "index pages", "of them uid", "uid index of all bytes",
+    )  # fmt: skip
+    return table(head, rows)
+
+
+def memories(found: Sequence[Memory]) -> str:
+    """Return how a consumer's memory went over a long run."""
+    rows = [
+        [
+            f"{LABELS[one.consumer]} ({one.tier})",
+            f"{one.per_second:,}",
+            f"{one.seconds:,.0f}",
+            f"{one.first_mib:.1f}",
+            f"{one.last_mib:.1f}",
+            f"{max(one.mib):.1f}",
+            f"{one.mib_per_hour:+.1f}",
+            f"{one.sent - one.stored:,} of {one.sent:,}",
+        ]
+        for one in found
+    ]
+    head = (
+        "memory", "messages/s", "seconds", "MiB early", "MiB late", "most", "MiB an hour",
+        "not stored",
     )  # fmt: skip
     return table(head, rows)
 

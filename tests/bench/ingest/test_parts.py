@@ -8,7 +8,7 @@ import pytest
 
 from devices.wire import Item
 from server.ingest.verdict import judge
-from tests.bench.ingest import compare, plot, report
+from tests.bench.ingest import compare, memory, plot, report
 from tests.bench.ingest.loss import Loss
 from tests.bench.ingest.messages import SEQ_FIRST, Ready, Traffic, build, gateway_name
 from tests.bench.ingest.publisher import _packets
@@ -108,3 +108,8 @@ def test_a_loss_table_has_a_cell_for_each_fault() -> None:
     ]
     text = report.losses(found)
     assert "408 (3 twice)" in text
+
+
+def test_the_slope_of_memory_is_per_hour() -> None:
+    assert memory.slope_per_hour([50 + n / 720 for n in range(300)], 5.0) == pytest.approx(1.0)
+    assert memory.slope_per_hour([70.0] * 300, 5.0) == pytest.approx(0.0, abs=1e-9)
