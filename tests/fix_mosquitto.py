@@ -3,13 +3,14 @@
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from hemma.broker import SERVER_USER, Broker, mosquitto_program
+from hemma.broker import ACCESS_LIST, SERVER_USER, Broker, mosquitto_program, password_line
 from hemma.errors import MissingPartError
 from tests.fix_missing import missing
 
@@ -55,3 +56,44 @@ def _password_file(path: Path, password: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(password)
     return path
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """The two ports of a broker made from the project's own template."""
+
+    gateways: int
+    server: int
+
+
+def fill_template(folder: Path, ports: Listeners, gateways: Sequence[str]) -> Path:
+    """Fill `deploy/mosquitto` in below `folder`; each user's password is its name.
+
+    Returns the configuration's path. The broker keeps its memory in `data`.
+    """
+    data = folder / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    words = {
+        "DATA": data,
+        "LOG": "stdout",
+        "GATEWAY_PORT": ports.gateways,
+        "GATEWAY_ADDRESS": "127.0.0.1",
+        "GATEWAY_PASSWORDS": folder / "gateways",
+        "SERVER_PORT": ports.server,
+        "SERVER_ADDRESS": "127.0.0.1",
+        "SERVER_PASSWORDS": folder / "server",
+        "ACL": folder / "acl",
+    }
+    conf = (ACCESS_LIST.parent / "mosquitto.conf.in").read_text()
+    for word, value in words.items():
+        assert f"@{word}@" in conf
+        conf = conf.replace(f"@{word}@", str(value))
+    (folder / "acl").write_text(ACCESS_LIST.read_text())
+    (folder / "gateways").write_text("".join(password_line(name, name) for name in gateways))
+    (folder / "server").write_text(password_line(SERVER_USER, SERVER_USER))
+    (folder / "mosquitto.conf").write_text(conf)
+    for file in folder.iterdir():
+        if file.is_file():
+            file.chmod(0o644)
+    return folder / "mosquitto.conf"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -18,27 +17,19 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from hemma.broker import free_port, mosquitto_program, password_line
+from hemma.broker import SERVER_USER as SERVER
+from hemma.broker import free_port, mosquitto_program
 from hemma.errors import MissingPartError
 from tests.fix_missing import missing
+from tests.fix_mosquitto import Listeners, fill_template
 
 pytestmark = pytest.mark.integration
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "mosquitto"
-SERVER = "_hemma-server"
 GATEWAYS = ("gw-1", "gw-2")
 TO_SERVER = ("measurements", "backlog", "status", "log", "config/reported")
 TO_GATEWAY = ("ack", "receipts", "requests", "config")
 NOT_AUTHORIZED = 0x87
 DEADLINE_S = 10.0
-
-
-@dataclass(frozen=True)
-class Listeners:
-    """The two ports of the running broker."""
-
-    gateways: int
-    server: int
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def listeners() -> Iterator[Listeners]:
     folder = Path(tempfile.mkdtemp(prefix="hemma-test-", dir="/tmp"))
     folder.chmod(0o755)
     ports = Listeners(free_port(), free_port())
-    conf = _fill(folder, ports)
+    conf = fill_template(folder, ports, GATEWAYS)
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen([program, "-c", str(conf)], stdout=out, stderr=out)
     try:
@@ -62,36 +53,6 @@ def listeners() -> Iterator[Listeners]:
         process.send_signal(signal.SIGTERM)
         process.wait(DEADLINE_S)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _fill(folder: Path, ports: Listeners) -> Path:
-    data = folder / "data"
-    data.mkdir()
-    data.chmod(0o777)
-    words = {
-        "DATA": data,
-        "LOG": "stdout",
-        "GATEWAY_PORT": ports.gateways,
-        "GATEWAY_ADDRESS": "127.0.0.1",
-        "GATEWAY_PASSWORDS": folder / "gateways",
-        "SERVER_PORT": ports.server,
-        "SERVER_ADDRESS": "127.0.0.1",
-        "SERVER_PASSWORDS": folder / "server",
-        "ACL": folder / "acl",
-    }
-    conf = (FOLDER / "mosquitto.conf.in").read_text()
-    for word, value in words.items():
-        assert f"@{word}@" in conf
-        conf = conf.replace(f"@{word}@", str(value))
-    (folder / "acl").write_text((FOLDER / "acl").read_text())
-    (folder / "gateways").write_text("".join(password_line(name, name) for name in GATEWAYS))
-    (folder / "server").write_text(password_line(SERVER, SERVER))
-    (folder / "mosquitto.conf").write_text(conf)
-    for file in folder.iterdir():
-        if file.is_file():
-            file.chmod(0o644)
-    assert os.access(folder / "mosquitto.conf", os.R_OK)
-    return folder / "mosquitto.conf"
 
 
 @dataclass
