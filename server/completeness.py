@@ -45,7 +45,8 @@ def show_completeness(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether anything is missing, and what to do then. Exit code 1: something is.
+    """Say whether anything is missing, and what to do then. Exit code 1: something is, or nobody
+    knows.
 
     Days are those of Europe/Stockholm, for certificates of UTC.
     """
@@ -98,11 +99,10 @@ def _show(
         found = await completeness.gateways(
             tx,
             since=period.since,
-            until=period.until,
             now=now,
             names=None if gateway is None else (gateway,),
         )
-        return Report(period, found)
+        return Report(period, found, now)
 
     report = inside(work)
     answer(report.plain(), "\n".join(report.lines()), as_json=as_json)
@@ -119,10 +119,8 @@ async def _of_patient(tx: Transaction, public_id: UUID, period: Period, now: dat
     values = await completeness.patient_values(
         tx, patient_id, days=period.days, since=since, until=until
     )
-    found = await completeness.gateways(
-        tx, since=since, until=until, now=now, names=values.gateways
-    )
-    return Report(period, found, public_id, values)
+    found = await completeness.gateways(tx, since=since, now=now, names=values.gateways)
+    return Report(period, found, now, public_id, values)
 
 
 def _entry(patient_id: int, now: datetime) -> Entry:

@@ -59,9 +59,10 @@ class BootNumbers:
 
 @dataclass(frozen=True, slots=True)
 class GatewayNumbers:
-    """A gateway with its boots of a period.
+    """A gateway with those of its boots that may hold something measured in a period.
 
-    ``waiting`` is how many rows its outbox held when it last said so (``said_at``, its own clock);
+    ``waiting`` is how many rows its outbox held when it last said so (``said_at``, its own clock),
+    ``waiting_since`` when the oldest of them was written;
     ``unnumbered`` counts what is in quarantine and could not be read so far as to find its number.
     """
 
@@ -71,6 +72,7 @@ class GatewayNumbers:
     last_heard_at: datetime | None
     waiting: int | None
     said_at: datetime | None
+    waiting_since: datetime | None
     unnumbered: int
     boots: tuple[BootNumbers, ...]
 
@@ -124,18 +126,20 @@ async def gateways(
     tx: Transaction,
     *,
     since: datetime,
-    until: datetime,
     now: datetime,
     names: tuple[str, ...] | None = None,
 ) -> list[GatewayNumbers]:
-    """Return all gateways, or those of ``names``, with the boots heard in the period.
+    """Return all gateways, or those of ``names``, with what may hold values of since ``since``.
 
-    Brings the ledger up to ``now`` first. A boot's numbers have no times of their own, so each such
-    boot is told from its first number on.
+    Nothing is heard before it is measured, so these are the boots that were heard since then. Where
+    the period has ended the same boots count: a home may have been without a link, and a device
+    remembers values for months. What a boot holds above its highest number nobody here knows, but
+    the gateway says how much waits. Brings the ledger up to ``now`` first. A boot's numbers have no
+    times of their own, so each such boot is told from its first number on.
     """
     await ledger.fold(tx, at=now)
     wanted = None if names is None else list(names)
-    period: dict[str, object] = {"since": since, "until": until, "names": wanted}
+    period: dict[str, object] = {"since": since, "names": wanted}
     boots: dict[str, list[BootNumbers]] = {}
     async with tx.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_BOOTS, period | {"now": now, "patience": ledger.PATIENCE})
@@ -188,8 +192,7 @@ def _kind_days(kind: str, counts: dict[date, int], days: tuple[date, ...]) -> Ki
 
 
 def _gateway(row: Sequence[Any], boots: Sequence[BootNumbers]) -> GatewayNumbers:
-    gateway, state, since, heard, waiting, said_at, unnumbered = row
-    return GatewayNumbers(gateway, state, since, heard, waiting, said_at, unnumbered, tuple(boots))
+    return GatewayNumbers(*row, tuple(boots))
 
 
 def _boot(row: Mapping[str, Any]) -> BootNumbers:
@@ -220,7 +223,7 @@ WITH boots AS (
            CASE WHEN l.last_at <= %(now)s - %(patience)s THEN upper(l.had) - 1
                 ELSE l.passed_seq END AS settled
     FROM ledger l JOIN gateway g ON g.id = l.gateway_id
-    WHERE l.last_at >= %(since)s AND l.first_at < %(until)s
+    WHERE l.last_at >= %(since)s
       AND (%(names)s::text[] IS NULL OR g.name = ANY(%(names)s))
 ), split AS (
     SELECT *, holes * int8multirange(int8range(1, settled + 1)) AS gone,
@@ -244,10 +247,9 @@ ORDER BY gateway, first_at, boot
 
 _GATEWAYS = """
 SELECT g.name, g.state, g.state_since, g.last_heard_at, (g.last_status ->> 'outbox')::bigint,
-       (g.last_status ->> 't')::timestamptz,
+       (g.last_status ->> 't')::timestamptz, (g.last_status ->> 'oldest')::timestamptz,
        (SELECT count(*) FROM quarantine q
-        WHERE q.gateway = g.name AND q.seq IS NULL
-          AND q.last_at >= %(since)s AND q.at < %(until)s)
+        WHERE q.gateway = g.name AND q.seq IS NULL AND q.last_at >= %(since)s)
 FROM gateway g
 WHERE %(names)s::text[] IS NULL OR g.name = ANY(%(names)s)
 ORDER BY g.name
@@ -261,20 +263,37 @@ WHERE b.patient_id = %(patient)s AND b.valid && tstzrange(%(since)s, %(until)s)
 ORDER BY d.name, lower(b.valid)
 """
 
-# Where a device stands need not be known: its values say which gateway heard it, or where none came
-# in the period, the newest before it. Its silence is what is asked about.
+# Where a device stands need not be known: its values say which gateway heard it, also those of the
+# period that belong to nobody; where none came in the period, the newest before it and the first
+# after it do. Its silence is what is asked about. And a gateway says which devices it knows.
 _ITS_GATEWAYS = """
+WITH own AS (
+    SELECT b.device_id, b.gateway_id FROM binding b
+    WHERE b.patient_id = %(patient)s AND b.valid && tstzrange(%(since)s, %(until)s)
+)
 SELECT g.name FROM gateway g
 WHERE g.id IN (
-    SELECT b.gateway_id FROM binding b
-    WHERE b.patient_id = %(patient)s AND b.valid && tstzrange(%(since)s, %(until)s)
+    SELECT gateway_id FROM own
+    UNION
+    SELECT k.id FROM gateway k
+    CROSS JOIN LATERAL jsonb_array_elements(k.last_status -> 'devices') AS said
+    JOIN device d ON d.name = said ->> 'dev'
+    WHERE d.id IN (SELECT device_id FROM own)
+    UNION
+    SELECT m.gateway_id FROM measurement m
+    WHERE m.patient_id IS NULL AND m.device_id IN (SELECT device_id FROM own)
+      AND m.measured_at >= %(since)s AND m.measured_at < %(until)s
     UNION
     SELECT m.gateway_id FROM measurement m
     WHERE m.patient_id = %(patient)s AND m.measured_at >= %(since)s AND m.measured_at < %(until)s
     UNION
     (SELECT m.gateway_id FROM measurement m
      WHERE m.patient_id = %(patient)s AND m.measured_at < %(until)s AND m.gateway_id IS NOT NULL
-     ORDER BY m.measured_at DESC LIMIT 1))
+     ORDER BY m.measured_at DESC LIMIT 1)
+    UNION
+    (SELECT m.gateway_id FROM measurement m
+     WHERE m.patient_id = %(patient)s AND m.measured_at >= %(until)s AND m.gateway_id IS NOT NULL
+     ORDER BY m.measured_at LIMIT 1))
 ORDER BY g.name
 """
 

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from devices import wire
-from devices.wire import Item
+from devices.wire import DeviceStatus, Item, Radio, Status
 from gateway.command import app as gateway_app
 from gateway.link import Broker as Link
 from hemma.broker import Broker
@@ -23,16 +23,22 @@ from server.completeness_report import Period
 from server.ingest import run
 from server.store.certificates import certify_next
 from server.store.database import Database
+from server.store.gateways import heard, note_status
 from server.store.items import ReceivedItem, keep
 from server.store.ledger import Refused, note
 from tests.gateway import fix_home
-from tests.server.homes import BOOT, CUFF, GATEWAY, Home, pressure, rows, settle
+from tests.server.homes import BOOT, CUFF, GATEWAY, NOON, Home, pressure, rows, settle
 from tests.server.ingest.fix_ingest import eventually, running, server_settings
 
 pytestmark = pytest.mark.integration
 
 runner = CliRunner()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+STATUS = Status(
+    v=1, t=NOON, state="online", reason=None, boot=BOOT, sw="0.1.0", outbox=0, oldest=None,
+    quarantine=0, radio=Radio("ok", 3, 0), clock="ntp", disk_free=1_000_000, temp_c=41.5,
+    power="ok", devices=(),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -41,7 +47,28 @@ def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("HEMMA_DATABASE_URL", database_url)
     home = settle(database_url)
     rows(database_url, "UPDATE binding SET valid = tstzrange(%s, NULL)", now - 9 * DAY, fetch=False)
+    say(database_url, at=now)
     return home
+
+
+def say(
+    url: str, *, at: datetime, outbox: int = 0, oldest: datetime | None = None, **changes: Any
+) -> None:
+    """Let the gateway say how it is, as of ``at``."""
+    status = msgspec.structs.replace(STATUS, t=at, outbox=outbox, oldest=oldest, **changes)
+
+    async def work() -> None:
+        async with Database.connect(url, name="test") as database, database.transaction() as tx:
+            await note_status(tx, GATEWAY, status, at=at)
+
+    asyncio.run(work())
+
+
+def fall_silent(url: str, *, at: datetime, outbox: int = 0, oldest: datetime | None = None) -> None:
+    """Let it be as if the gateway had last been heard at ``at``, and its link was cut then."""
+    rows(url, "UPDATE gateway SET last_heard_at = NULL", fetch=False)
+    say(url, at=at, outbox=outbox, oldest=oldest)
+    say(url, at=at, state="offline", reason="will")
 
 
 def take(
@@ -174,21 +201,125 @@ def test_a_patients_days_devices_and_what_belongs_to_nobody(home: Home, database
     assert rows(database_url, logged) == [entry, entry]
 
 
+def public_id_of(url: str, patient: int) -> str:
+    ((public_id,),) = rows(url, "SELECT public_id::text FROM patient WHERE id = %s", patient)
+    return str(public_id)
+
+
 def test_of_a_patient_whose_home_is_silent_nothing_is_said_to_be_complete(
     home: Home, database_url: str
 ) -> None:
-    ((public_id,),) = rows(
-        database_url, "SELECT public_id::text FROM patient WHERE id = %s", home.patient
-    )
     now = datetime.now(UTC)
-    silent = ("completeness", "--patient", public_id, "--from", str((now + 2 * DAY).date()))
-    code, told = asked(*silent, "--to", str((now + 3 * DAY).date()))
-    assert (code, told["complete"], told["gateways"]) == (1, False, [])
-    take(database_url, home, *several(1, 2, at=now))
-    code, told = asked(*silent, "--to", str((now + 3 * DAY).date()))
-    assert (code, told["complete"], told["missing"]) == (1, False, 0)
+    of_patient = ("completeness", "--patient", public_id_of(database_url, home.patient))
+    span = (*of_patient, "--from", str((now - 3 * DAY).date()))
+    code, told = asked(*span)
+    assert (code, told["complete"], told["known"], told["gateways"]) == (1, False, False, [])
+    assert "No gateway of this patient is known" in told["verdict"]
+    take(database_url, home, *several(1, 2, at=now - 5 * DAY), at=now - 5 * DAY)
+    fall_silent(database_url, at=now - 5 * DAY)
+    code, told = asked(*span)
+    assert (code, told["complete"], told["known"], told["missing"]) == (1, False, False, 0)
     assert [(one["gateway"], one["boots"]) for one in told["gateways"]] == [(GATEWAY, [])]
-    assert "No gateway of this patient was heard" in told["verdict"]
+    assert told["gateways"][0]["not_known"] == "silent"
+    assert f"Not known yet: {GATEWAY} was last heard" in told["verdict"]
+    # What the home says now is that it has nothing: nobody measured.
+    say(database_url, at=now)
+    assert asked(*span)[0] == 0
+    # Nothing is known of days to come.
+    code, told = asked(*of_patient, "--from", str((now + 2 * DAY).date()),
+                       "--to", str((now + 3 * DAY).date()))  # fmt: skip
+    assert (code, told["complete"]) == (1, False)
+
+
+@pytest.mark.parametrize("boot", [BOOT, "6f1c0a52-0000-4000-8000-000000000002"])
+def test_holes_of_values_that_came_after_the_period_are_named(
+    home: Home, database_url: str, boot: str
+) -> None:
+    now = datetime.now(UTC)
+    measured = now - 6 * DAY
+    take(database_url, home, *several(1, at=measured), at=measured)
+    # The home had no link for days: the rest of what it wrote then came yesterday, but for two.
+    late = several(2, 5, at=measured, salt="late")
+    take(database_url, home, *late, at=now - DAY, boot=boot)
+    say(database_url, at=now)
+    span = ("--from", str((measured - DAY).date()), "--to", str((measured + DAY).date()))
+    for whose in ((), ("--patient", public_id_of(database_url, home.patient))):
+        code, told = asked("completeness", *whose, *span)
+        boots = {one["boot"]: one["missing"] for one in told["gateways"][0]["boots"]}
+        expected = [[3, 4]] if boot == BOOT else [[1, 1], [3, 4]]
+        assert (code, told["complete"], boots[boot]) == (1, False, expected)
+    text = runner.invoke(app, ["completeness", *span]).stdout
+    assert "missing (" in text
+    assert ("after the period: some may be of it" in text) == (boot != BOOT)
+
+
+def test_a_home_that_said_that_values_wait_is_not_complete(home: Home, database_url: str) -> None:
+    now = datetime.now(UTC)
+    then = now - 2 * DAY
+    take(database_url, home, *several(1, 2, at=then), at=then)
+    fall_silent(database_url, at=then, outbox=7, oldest=then - HOUR)
+    span = ("--from", str((then - DAY).date()), "--to", str((then - DAY).date()))
+    for period in (span, ()):
+        code, told = asked("completeness", *period)
+        assert (code, told["complete"], told["known"], told["missing"]) == (1, False, False, 0)
+        assert told["gateways"][0]["not_known"] == "waiting"
+        assert told["verdict"] == (
+            f"Not known yet: {GATEWAY} was last heard {then:%Y-%m-%d %H:%M}Z and said"
+            f" {then:%Y-%m-%d %H:%M}Z that 7 items wait."
+        )
+    # It comes back, and sends; what it wrote a moment ago is on its way.
+    say(database_url, at=now, outbox=2, oldest=now - timedelta(minutes=1))
+    assert asked("completeness")[0] == 0
+    say(database_url, at=now, outbox=2, oldest=now - HOUR)
+    assert asked("completeness")[0] == 1
+
+
+def test_a_home_that_said_nothing_of_its_outbox_is_not_complete(
+    home: Home, database_url: str
+) -> None:
+    now = datetime.now(UTC)
+    rows(database_url, "UPDATE gateway SET last_status = NULL", fetch=False)
+    take(database_url, home, *several(1, 2))
+
+    async def hear() -> None:
+        async with Database.connect(database_url, name="test") as db, db.transaction() as tx:
+            await heard(tx, [home.gateway], at=now)
+
+    asyncio.run(hear())
+    code, told = asked("completeness")
+    assert (code, told["complete"], told["missing"]) == (1, False, 0)
+    assert "never said what waits there" in told["verdict"]
+
+
+def test_nothing_is_known_of_homes_that_were_never_heard(home: Home, database_url: str) -> None:
+    assert home.gateway
+    add = "INSERT INTO gateway (name, unit_id) SELECT %s, id FROM unit"
+    for name in ("gw-2", "gw-3"):
+        rows(database_url, add, name, fetch=False)
+    take(database_url, home, *several(1, 2))
+    code, told = asked("completeness")
+    assert (code, told["complete"], told["known"], told["missing"]) == (1, False, False, 0)
+    verdict = "Not known yet: gw-2 was never heard, so nothing is known of that home; gw-3 was"
+    assert told["verdict"].startswith(verdict)
+    doubts = {one["gateway"]: one["not_known"] for one in told["gateways"]}
+    assert doubts == {GATEWAY: None, "gw-2": "never_heard", "gw-3": "never_heard"}
+    assert asked("completeness", "--gateway", GATEWAY)[0] == 0
+
+
+def test_without_a_home_nothing_is_known(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEMMA_DATABASE_URL", database_url)
+    code, told = asked("completeness")
+    assert (code, told["complete"], told["gateways"]) == (1, False, [])
+    assert "No gateway is known" in told["verdict"]
+
+
+def test_the_home_that_knows_the_device_is_asked_about(home: Home, database_url: str) -> None:
+    now = datetime.now(UTC)
+    say(database_url, at=now, devices=(DeviceStatus(CUFF, 80, now),))
+    told = asked("completeness", "--patient", public_id_of(database_url, home.patient))[1]
+    assert [one["gateway"] for one in told["gateways"]] == [GATEWAY]
 
 
 def test_another_patient_has_no_device_and_no_kind(home: Home, database_url: str) -> None:
