@@ -228,3 +228,12 @@ def levels_of(limit: EffectiveLimit) -> tuple[tuple[Severity, Direction, float],
         (Severity.RED, _HIGH, guard.red_high),
     )
     return tuple((severity, side, value) for severity, side, value in listed if value is not None)
+
+
+NAMED: Mapping[str, tuple[Threshold, ...]] = {
+    "national": plan_for().rules,
+    "hypertension": tuple(
+        rule for rule in plan_for().rules if rule.rule.partition(".")[0] in ("bp", "pulse")
+    ),
+}
+"""Rules by the name of a plan, all of them proposals; ``national`` holds for everybody."""
