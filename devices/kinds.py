@@ -71,10 +71,7 @@ class Kind:
 
     def component(self, code: str) -> Component | None:
         """Return the component that travels as ``code``, or None where this kind has none."""
-        for component in self.components:
-            if component.code == code:
-                return component
-        return None
+        return COMPONENTS_OF[self.name].get(code)
 
     def named(self, name: str) -> Component:
         """Return the component called ``name``; KeyError where this kind has none."""
@@ -359,6 +356,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """Every kind by its name."""
+
+COMPONENTS_OF: Mapping[str, Mapping[str, Component]] = MappingProxyType(
+    {kind.name: {one.code: one for one in kind.components} for kind in KINDS.values()}
+)
+"""The components of a kind, by its name, by the codes they travel as."""
 
 _BY_NUMBER = {kind.number: kind for kind in KINDS.values()}
 

@@ -7,7 +7,7 @@ included, so that a reader sees what is missing; all else leaves defaults out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TypeVar
@@ -89,7 +89,7 @@ def decode_whole(payload: bytes) -> Envelope | None:
         envelope = _WHOLE.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return envelope if envelope.v == VERSION else None
+    return envelope if envelope.v == VERSION and _are_hexadecimal(envelope.items) else None
 
 
 def decode_item(raw: bytes | msgspec.Raw) -> Item:
@@ -100,9 +100,27 @@ def decode_item(raw: bytes | msgspec.Raw) -> Item:
     if _ZERO_CHARACTER in bytes(raw):
         raise WireError("bad_item", "contains U+0000", _seq_of(raw))
     try:
-        return _read(raw, Item, "bad_item")
+        item = _read(raw, Item, "bad_item")
     except WireError as error:
         raise WireError("bad_item", error.detail, _seq_of(raw)) from error
+    if not _are_hexadecimal((item,)):
+        raise WireError("bad_item", "uid or raw is not hexadecimal", _seq_of(raw))
+    return item
+
+
+def _are_hexadecimal(items: Sequence[Item]) -> bool:
+    """Tell whether each ``uid`` is lower-case hexadecimal and each ``raw`` is whole bytes of it.
+
+    All of them in one piece: what was read and written again must be the same.
+    """
+    uids = "".join([item.uid for item in items])
+    raws = [item.raw for item in items if item.raw]
+    joined = "".join(raws)
+    try:
+        same = bytes.fromhex(uids).hex() == uids and bytes.fromhex(joined).hex() == joined.lower()
+    except ValueError:
+        return False
+    return same and not any(len(raw) % 2 for raw in raws)
 
 
 def _seq_of(raw: bytes | msgspec.Raw) -> int | None:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 
-from devices.kinds import KINDS, implausible
+from devices.kinds import COMPONENTS_OF, implausible
 from devices.measurement import Measurement, Sample
 from devices.wire.shapes import (
     AbsentReason,
@@ -83,9 +84,11 @@ def fault_of(item: Item) -> str | None:
 
     The reason is one word with the field it is about, such as ``missing:t`` or ``unknown_kind``.
     """
-    for name in _REQUIRED[item.type]:
-        if getattr(item, name) in _MISSING:
-            return f"missing:{name}"
+    # What says something is there; the rest may be a zero or an empty text, which is there too.
+    if not all(_REQUIRED_OF[item.type](item)):
+        for name in _REQUIRED[item.type]:
+            if getattr(item, name) in _MISSING:
+                return f"missing:{name}"
     if item.t is not None and item.t.year not in _YEARS:
         return "bad_time:t"
     if item.gw_t is not None and item.gw_t.year not in _YEARS:
@@ -116,21 +119,22 @@ def _fault_of_value(item: Item) -> str | None:
 
 
 def _fault_of_samples(item: Item) -> str | None:
-    kind = KINDS.get(item.kind or "")
-    if kind is None:
+    components = COMPONENTS_OF.get(item.kind or "")
+    if components is None:
         return "unknown_kind"
     samples = item.samples
     if len(samples) > 1 and len({sample.code for sample in samples}) < len(samples):
         return "duplicate_code"
     for sample in samples:
-        component = kind.component(sample.code)
+        component = components.get(sample.code)
         if component is None:
             return "unknown_code"
         if sample.unit != component.unit:
             return "wrong_unit"
-        if (sample.value is None) == (sample.absent is None):
+        value = sample.value
+        if (value is None) == (sample.absent is None):
             return "value_or_absent"
-        if sample.value is not None and not math.isfinite(sample.value):
+        if value is not None and not math.isfinite(value):
             return "not_finite"
     return None
 
@@ -153,6 +157,13 @@ _REQUIRED: Mapping[ItemType, tuple[str, ...]] = MappingProxyType(
         "tombstone": (),
     }
 )
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Item], tuple[object, ...]]:
+    return attrgetter(*names) if names else lambda _: ()
+
+
+_REQUIRED_OF = {type_: _reader(names) for type_, names in _REQUIRED.items()}
 
 
 def _wire_sample(sample: Sample) -> WireSample:
