@@ -178,9 +178,12 @@ ORDER BY day
 """
 
 _UNCLAIMED = """
-SELECT m.seq FROM measurement m
-WHERE m.stored_at >= %(start)s AND m.stored_at < %(end)s
-  AND m.gateway_id = %(gateway)s AND m.boot = %(boot)s AND m.seq BETWEEN %(first)s AND %(last)s
-  AND NOT EXISTS (SELECT FROM item_uid i WHERE i.uid = m.uid)
-ORDER BY m.seq
+WITH there AS MATERIALIZED (
+    SELECT m.seq, m.uid FROM measurement m
+    WHERE m.stored_at >= %(start)s AND m.stored_at < %(end)s
+      AND m.gateway_id = %(gateway)s AND m.boot = %(boot)s AND m.seq BETWEEN %(first)s AND %(last)s
+)
+SELECT seq FROM there
+WHERE uid NOT IN (SELECT c.uid FROM claimed((SELECT array_agg(uid) FROM there)) c)
+ORDER BY seq
 """

@@ -86,7 +86,9 @@ async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime)
     cursor = await tx.execute(_CORRECT, {"boots": boots})
     rows = await cursor.fetchall()
     if rows:
-        await _follow(tx, [_Moved(*row[:4]) for row in rows], at)
+        moved = [_Moved(*row[:4]) for row in rows]
+        await tx.execute(_MOVE_PACKED, _values(moved, at))
+        await _follow(tx, moved, at)
         await renew_latest(tx, {patient for row in rows for patient in row[3:]}, at)
     await _place(tx, at, boots=boots)
 
@@ -137,16 +139,20 @@ class _Moved(NamedTuple):
 
 async def _follow(tx: Transaction, moved: Sequence[_Moved], at: datetime) -> None:
     """Let observations and the rules' inbox follow their measurements."""
-    values = {
+    values = _values(moved, at)
+    await tx.execute(_MOVE_OBSERVATIONS, values)
+    await tx.execute(_JUDGE, values)
+    await tx.execute("SELECT pg_notify('hemma_inbox', '')")
+
+
+def _values(moved: Sequence[_Moved], at: datetime) -> dict[str, object]:
+    return {
         "uids": uuids(one.uid.bytes for one in moved),
         "before": array("timestamptz", [microseconds(one.time_before) for one in moved]),
         "times": array("timestamptz", [microseconds(one.time) for one in moved]),
         "patients": [one.patient_before for one in moved],
         "at": at,
     }
-    await tx.execute(_MOVE_OBSERVATIONS, values)
-    await tx.execute(_JUDGE, values)
-    await tx.execute("SELECT pg_notify('hemma_inbox', '')")
 
 
 async def renew_latest(tx: Transaction, patients: set[int | None], at: datetime) -> None:
@@ -206,6 +212,27 @@ WITH wrong AS (
     WHERE i.epoch = e.epoch AND i.uid = p.uid
 )
 SELECT uid, measured_at, new_at, patient_id, bound_to FROM placed
+"""
+
+# The same for uids of pruned epochs (uid_runs.py), after the others: what is being packed is found
+# here. All that moved in one run at once, for an update changes a row once.
+_MOVE_PACKED = """
+WITH moved AS (
+    SELECT * FROM unnest(%(uids)s::uuid[], %(times)s::timestamptz[]) AS m (uid, time)
+), runs AS (
+    SELECT DISTINCT r.epoch, r.first_uid
+    FROM moved m CROSS JOIN uid_epoch e
+    CROSS JOIN LATERAL (
+        SELECT r.epoch, r.first_uid, r.uids FROM uid_run r
+        WHERE r.epoch = e.epoch AND r.first_uid <= m.uid ORDER BY r.first_uid DESC LIMIT 1
+    ) r
+    WHERE e.packing_since IS NOT NULL AND m.uid = ANY(r.uids)
+)
+UPDATE uid_run r SET times = (
+    SELECT array_agg(coalesce(m.time, u.time) ORDER BY u.position)
+    FROM unnest(r.uids, r.times) WITH ORDINALITY AS u (uid, time, position)
+    LEFT JOIN moved m ON m.uid = u.uid)
+FROM runs n WHERE r.epoch = n.epoch AND r.first_uid = n.first_uid
 """
 
 # A gateway that did not know the time stamped ``gateway_time`` with a guess; its boot's clock item

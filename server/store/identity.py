@@ -13,7 +13,8 @@ acknowledged that nobody keeps. So each uid is stored with a fingerprint of:
 Stored rows carry it: a change here needs a new column. A test holds it fast.
 
 Uids are claimed in epochs (docs/decisions/0017). Nobody claims while an epoch ends, so that a uid
-is claimed once in all of them: what was claimed in an earlier one is found before.
+is claimed once in all of them: what was claimed in an earlier one is found before, also where that
+one was pruned (``uid_runs.py``).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ EPOCH_ITEMS = 20_000_000
 AHEAD_MAX = timedelta(minutes=10)
 # A record that comes again may be dated anew, by another offset, zone or summer time.
 CLOCKS_DIFFER_MAX = timedelta(days=1)
+# The same for what the device's own clock says, in whatever zone; the hour is for servers' clocks.
+DEVICE_AHEAD_MAX = CLOCKS_DIFFER_MAX - timedelta(hours=1)
 # PostgreSQL's -infinity.
 _LONG_AGO = -(2**63)
 
@@ -76,12 +79,13 @@ class _Page(NamedTuple):
 
 
 class _Claimant(NamedTuple):
-    """One uid of a batch with the first item that has it."""
+    """One uid of a batch with the first item that has it; ``is_ahead``: see :func:`is_ahead`."""
 
     uid: bytes
     position: int
     item: Item
     identity: bytes
+    is_ahead: bool
 
 
 async def claim(
@@ -95,7 +99,8 @@ async def claim(
     first: dict[str, _Claimant] = {}
     for position, (item, mine) in enumerate(items):
         if item.uid not in first:
-            first[item.uid] = _Claimant(bytes.fromhex(item.uid), position, item, mine)
+            ahead = is_ahead(item, stored_at)
+            first[item.uid] = _Claimant(bytes.fromhex(item.uid), position, item, mine, ahead)
     # Sorted: two workers with the same uids wait for each other instead of deadlocking.
     claimants = [first[uid] for uid in sorted(first)]
     known = await _known(tx, claimants, stored_at)
@@ -115,8 +120,15 @@ async def claim(
 
 
 def is_ahead(item: Item, stored_at: datetime) -> bool:
-    """Tell whether a value is dated later than it came, so that its time says nothing of when."""
-    return item.t is not None and item.t > stored_at + AHEAD_MAX
+    """Tell whether a value is dated later than it came, so that its time says nothing of when.
+
+    Its device's clock counts too, where the gateway knew better: when the record comes again, that
+    time may have passed, and somebody may believe it.
+    """
+    if item.t is not None and item.t > stored_at + AHEAD_MAX:
+        return True
+    dev_t = item.dev_t
+    return dev_t is not None and dev_t.replace(tzinfo=UTC) > stored_at + DEVICE_AHEAD_MAX
 
 
 async def turn_epoch(tx: Transaction, *, at: datetime) -> bool:
@@ -135,7 +147,7 @@ async def _known(
     row = await (await tx.execute(_PAGE)).fetchone()
     assert row is not None, "there is always an epoch"
     page = _Page(*row)
-    known = await _claimed_earlier(tx, claimants, page, stored_at)
+    known = await _claimed_earlier(tx, claimants, page)
     wanted = [one for one in claimants if one.uid not in known] if known else claimants
     if not wanted:
         return known
@@ -145,9 +157,7 @@ async def _known(
             "uids": uuids(one.uid for one in wanted),
             "identities": uuids(one.identity for one in wanted),
             "times": nullable_times([_row_time(one.item) for one in wanted]),
-            "epochs": array(
-                "int2", [0 if is_ahead(one.item, stored_at) else page.epoch for one in wanted]
-            ),
+            "epochs": array("int2", [0 if one.is_ahead else page.epoch for one in wanted]),
             "count": len(wanted),
             "stored_at": stored_at,
         },
@@ -164,18 +174,18 @@ async def _known(
 
 
 async def _claimed_earlier(
-    tx: Transaction, claimants: Sequence[_Claimant], page: _Page, stored_at: datetime
+    tx: Transaction, claimants: Sequence[_Claimant], page: _Page
 ) -> dict[bytes, bytes | None]:
     """Return the fingerprints of those uids that were claimed in another epoch than they will be.
 
     Nothing is claimed before it is measured. So a value whose times are known is looked for only
     in the epochs that had not ended then: most values in none. What is dated ahead will be claimed
-    in epoch 0, so it is looked for in the last epoch, too.
+    in epoch 0, so it is looked for in the last epoch, too. Of a pruned epoch its runs are asked.
     """
     sought = [
-        (one.uid, since, is_ahead(one.item, stored_at))
+        (one.uid, since, one.is_ahead)
         for one in claimants
-        if (since := _not_before(one.item, stored_at)) is None
+        if (since := None if one.is_ahead else _not_before(one.item)) is None
         or page.has_ahead
         or (page.last_until is not None and since < page.last_until)
     ]
@@ -192,16 +202,14 @@ async def _claimed_earlier(
     return {uid.bytes: _bytes(held) for uid, held in await cursor.fetchall()}
 
 
-def _not_before(item: Item, stored_at: datetime) -> datetime | None:
-    """Return when the item cannot have come yet; None where its times do not tell.
+def _not_before(item: Item) -> datetime | None:
+    """Return when an item that is not ahead cannot have come yet; None where its times say nothing.
 
     A record that comes again out of its device's memory may be dated anew: by the gateway's clock,
     where the device's own is far from it. What the device said of the time is the same each time.
     """
     t, gw_t = item.t, item.gw_t
     if t is None or gw_t is None or item.gw_q != "ntp" or item.tq == "estimated":
-        return None
-    if is_ahead(item, stored_at):
         return None
     first = min(t, gw_t)
     if item.dev_t is not None:
@@ -263,7 +271,8 @@ SELECT epoch, (SELECT max(until) FROM uid_epoch), EXISTS (SELECT FROM item_uid W
 FROM uid_epoch WHERE until IS NULL AND epoch > 0
 """
 
-# OFFSET 0 keeps the planner from reading whole epochs.
+# OFFSET 0 keeps the planner from reading whole epochs. One statement: a uid that is being packed
+# stands in one of both places in each snapshot.
 _EARLIER = """
 SELECT w.uid, i.identity
 FROM unnest(%(uids)s::uuid[], %(since)s::timestamptz[], %(ahead)s::bool[])
@@ -272,7 +281,14 @@ JOIN uid_epoch e ON CASE WHEN e.epoch = 0 THEN true
                          WHEN e.until IS NULL THEN w.is_ahead
                          ELSE e.until > w.since END
 CROSS JOIN LATERAL (
-    SELECT i.identity FROM item_uid i WHERE i.epoch = e.epoch AND i.uid = w.uid OFFSET 0
+    (SELECT i.identity FROM item_uid i
+     WHERE e.pruned_at IS NULL AND i.epoch = e.epoch AND i.uid = w.uid OFFSET 0)
+    UNION ALL
+    SELECT r.identities[array_position(r.uids, w.uid)]
+    FROM (SELECT r.uids, r.identities FROM uid_run r
+          WHERE e.packing_since IS NOT NULL AND r.epoch = e.epoch AND r.first_uid <= w.uid
+          ORDER BY r.first_uid DESC LIMIT 1) r
+    WHERE w.uid = ANY(r.uids)
 ) i
 """
 

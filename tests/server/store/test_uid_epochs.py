@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 import server.store
 from devices.wire import Item
-from server.store import corrections, receipts
+from server.store import receipts
 from server.store.database import Database
-from server.store.identity import EPOCH_AGE, fingerprint, turn_epoch
-from server.store.items import Outcome, ReceivedItem, keep
+from server.store.identity import EPOCH_AGE, fingerprint
+from server.store.items import Outcome
 from server.store.migrate import VERSION_TABLE, migrate
-from tests.server.homes import BOOT, CUFF, GATEWAY, NOON, Home, pressure, rows, settle
+from tests.server.homes import CUFF, NOON, Home, pressure, rows, settle
+from tests.server.store.fix_uids import DAY, LOST, end_epochs, outcome, prune_all, turn
 
 pytestmark = pytest.mark.integration
 
-DAY = timedelta(days=1)
-# As a device says that has lost its time.
-LOST = datetime(1, 1, 1)  # noqa: DTZ001 - a device's own time has no zone
 MIGRATIONS = Path(server.store.__file__).parent / "migrations"
 
 
@@ -39,27 +38,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def outcome(database: Database, home: Home, item: Item, *, at: datetime) -> Outcome:
-    async with database.transaction() as tx:
-        received = [ReceivedItem(item, home.gateway, GATEWAY, BOOT)]
-        return (await keep(tx, received, stored_at=at))[0].outcome
-
-
-async def turn(database: Database, *, at: datetime) -> bool:
-    async with database.transaction() as tx:
-        await corrections.take_turn(tx, alone=True)
-        return await turn_epoch(tx, at=at)
-
-
-async def end_epochs(database: Database, *, first: datetime, count: int) -> None:
-    """Let ``count`` epochs of a week end, the first one at ``first``."""
-    async with database.transaction() as tx:
-        since = first - EPOCH_AGE
-        await tx.execute("UPDATE uid_epoch SET since = %s WHERE epoch = 1", (since,))
-    for n in range(count):
-        assert await turn(database, at=first + n * EPOCH_AGE)
-
-
 async def test_an_epoch_ends_when_it_is_old(database: Database, database_url: str) -> None:
     await end_epochs(database, first=NOON, count=1)
     assert not await turn(database, at=NOON + EPOCH_AGE - DAY)
@@ -68,7 +46,7 @@ async def test_an_epoch_ends_when_it_is_old(database: Database, database_url: st
     assert rows(database_url, query) == [(1, NOON), (2, NOON + EPOCH_AGE), (3, None)]
 
 
-@pytest.mark.parametrize("epochs", [1, 5])
+@pytest.mark.parametrize(("epochs", "is_pruned"), [(1, False), (5, False), (5, True)])
 @pytest.mark.parametrize(
     "change",
     [
@@ -91,11 +69,18 @@ async def test_an_epoch_ends_when_it_is_old(database: Database, database_url: st
     ],
 )
 async def test_an_old_item_is_known_however_it_comes_again(
-    database: Database, home: Home, database_url: str, change: dict[str, Any], epochs: int
+    database: Database,
+    home: Home,
+    database_url: str,
+    change: dict[str, Any],
+    epochs: int,
+    is_pruned: bool,
 ) -> None:
     await outcome(database, home, pressure(1), at=NOON)
     await end_epochs(database, first=NOON + DAY, count=epochs)
     at = NOON + 41 * DAY
+    if is_pruned:
+        assert await prune_all(database, at=at) == 1
     again = pressure(1, **change)
     assert await outcome(database, home, again, at=at) is Outcome.DUPLICATE
     other = pressure(1, **change | {"raw": "00"})
@@ -127,6 +112,35 @@ async def test_a_value_dated_ahead_is_known_when_its_time_has_come(
     assert await new is Outcome.STORED
 
 
+@pytest.mark.parametrize("is_pruned", [False, True])
+@pytest.mark.parametrize("ahead", [2 * DAY, 90 * DAY])
+async def test_a_value_whose_device_was_ahead_is_known_when_its_clock_is_believed(
+    database: Database,
+    home: Home,
+    database_url: str,
+    ahead: timedelta,
+    is_pruned: bool,
+) -> None:
+    dev_t = (NOON + ahead).replace(tzinfo=None)
+    await outcome(database, home, pressure(1, tq="gateway", dev_t=dev_t), at=NOON)
+    await end_epochs(database, first=NOON + timedelta(hours=1), count=5)
+    at = NOON + 100 * DAY
+    if is_pruned:
+        await prune_all(database, at=at)
+    # The clock was mended, and a gateway that is new believes what it said before.
+    again = pressure(1, t=NOON + ahead, dev_t=dev_t, gw_t=at)
+    assert await outcome(database, home, again, at=at) is Outcome.DUPLICATE
+    assert rows(database_url, "SELECT count(*) FROM measurement") == [(1,)]
+
+
+async def test_a_device_in_another_zone_is_not_ahead(
+    database: Database, home: Home, database_url: str
+) -> None:
+    far_east = (NOON + timedelta(hours=14)).replace(tzinfo=None)
+    await outcome(database, home, pressure(1, dev_t=far_east), at=NOON)
+    assert rows(database_url, "SELECT epoch FROM item_uid") == [(1,)]
+
+
 async def test_two_workers_keep_one_while_an_epoch_ends(
     database: Database, home: Home, database_url: str
 ) -> None:
@@ -142,12 +156,18 @@ async def test_two_workers_keep_one_while_an_epoch_ends(
     assert rows(database_url, "SELECT count(*) > 10 FROM uid_epoch") == [(True,)]
 
 
+@pytest.mark.parametrize("is_pruned", [False, True])
 async def test_what_is_old_is_found_by_its_uid(
-    database: Database, home: Home, database_url: str
+    database: Database,
+    home: Home,
+    database_url: str,
+    is_pruned: bool,
 ) -> None:
     value = pressure(1)
     await outcome(database, home, value, at=NOON)
     await end_epochs(database, first=NOON + DAY, count=5)
+    if is_pruned:
+        assert await prune_all(database, at=NOON + 40 * DAY) == 1
     async with database.transaction() as tx:
         seen = await receipts.mark_seen(
             tx, [value.uid], staff_id=home.staff, unit_id=home.unit, at=NOON
@@ -160,12 +180,7 @@ async def test_what_is_old_is_found_by_its_uid(
 
 def test_a_database_from_before_brings_its_uids_along(empty_database_url: str) -> None:
     url = empty_database_url
-    before = sorted(path for path in MIGRATIONS.glob("*.sql") if path.name < "0007")
-    with psycopg.connect(url) as db:
-        for path in before:
-            db.execute(path.read_bytes())
-        db.execute(f"CREATE TABLE {VERSION_TABLE} (version_num varchar(32) PRIMARY KEY)".encode())
-        db.execute(f"INSERT INTO {VERSION_TABLE} VALUES ('0006')".encode())  # noqa: S608 - constants
+    _migrate_to(url, "0006")
     home = settle(url)
     value, ahead, fact = pressure(1), pressure(2, at=NOON + DAY), pressure(3)
     for item, has_row in ((value, True), (ahead, True), (fact, False)):
@@ -186,6 +201,39 @@ def test_a_database_from_before_brings_its_uids_along(empty_database_url: str) -
 
     known = [Outcome.DUPLICATE] * 3
     assert asyncio.run(again()) == [*known, Outcome.CONFLICT]
+
+
+async def test_a_device_that_was_ahead_before_is_known_too(empty_database_url: str) -> None:
+    url = empty_database_url
+    _migrate_to(url, "0010")
+    home = settle(url)
+    for n, ahead in enumerate((2 * DAY, 0 * DAY), start=1):
+        identity = fingerprint(pressure(n), device=CUFF)
+        uid = pressure(n).uid
+        rows(url, _MEASUREMENT, uid, NOON, home.patient, home.cuff, NOON, fetch=False)
+        rows(url, "UPDATE measurement SET device_time = %s WHERE uid = %s",
+             (NOON + ahead).replace(tzinfo=None), uid, fetch=False)  # fmt: skip
+        rows(url, "INSERT INTO item_uid VALUES (%s, %s, %s, %s, 1)", uid, NOON, NOON,
+             UUID(bytes=identity), fetch=False)  # fmt: skip
+    migrate(url)
+    assert rows(url, "SELECT uid, epoch FROM item_uid ORDER BY epoch") == [
+        (UUID(pressure(1).uid), 0), (UUID(pressure(2).uid), 1),
+    ]  # fmt: skip
+    async with Database.connect(url, name="test", size=1) as database:
+        await end_epochs(database, first=NOON + timedelta(hours=1), count=2)
+        again = pressure(1, at=NOON + 2 * DAY, gw_t=NOON + 9 * DAY)
+        found = outcome(database, home, again, at=NOON + 9 * DAY)
+        assert await found is Outcome.DUPLICATE
+
+
+def _migrate_to(url: str, version: str) -> None:
+    """Make the schema of an earlier version."""
+    with psycopg.connect(url) as db:
+        for path in sorted(MIGRATIONS.glob("*.sql")):
+            if path.name[:4] <= version:
+                db.execute(path.read_bytes())
+        db.execute(f"CREATE TABLE {VERSION_TABLE} (version_num varchar(32) PRIMARY KEY)".encode())
+        db.execute(f"INSERT INTO {VERSION_TABLE} VALUES ('{version}')".encode())  # noqa: S608 - ours
 
 
 _MEASUREMENT = """
