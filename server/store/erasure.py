@@ -2,9 +2,10 @@
 
 Rules of this file: content goes, places stay. A measurement keeps its uid, its times and its number
 in its boot, so that the certificates' chain can be checked, and is flagged ``erased``; its numbers,
-bytes, context and words are gone. The order itself is a row that nobody can change, and without one
-in the same transaction the database refuses to touch what is append-only. The access log stays: it
-says who has read, and holds no content.
+bytes, context, words and fingerprint are gone (docs/decisions/0022). What came of the person's
+devices and found no patient goes too, unless it may be somebody else's. The order itself is a row
+that nobody can change, and without one in the same transaction the database refuses to touch what
+is append-only. The access log stays: it says who has read, and holds no content.
 """
 
 from __future__ import annotations
@@ -62,10 +63,11 @@ class Erased:
 
 async def prospect(tx: Transaction, order: Order) -> dict[str, int]:
     """Return how much of each table the order would take; raises NotErasable, UnknownName."""
-    await _refuse_unready(tx, order)
+    values = await _values(tx, order)
+    await _refuse_unready(tx, order, values)
     counts = {}
     for table, where in _CONTENT.items():
-        cursor = await tx.execute(f"SELECT count(*) FROM {table} t WHERE {where}", _values(order))
+        cursor = await tx.execute(f"SELECT count(*) FROM {table} t WHERE {where}", values)
         row = await cursor.fetchone()
         assert row is not None, "a count"
         counts[table] = int(row[0])
@@ -100,11 +102,11 @@ async def erase(tx: Transaction, order: Order, *, at: datetime) -> Erased:
     )
     row = await cursor.fetchone()
     assert row is not None, "an insert that returns its id"
-    values = {**_values(order), "erasure": row[0]}
+    values = {**await _values(tx, order), "erasure": row[0]}
     await tx.execute("SELECT set_config('hemma.erasure', %(erasure)s::text, true)", values)
     for statement in _ERASE:
         await tx.execute(statement, values)
-    await corrections.renew_latest(tx, await _patients(tx, order), at)
+    await corrections.renew_latest(tx, await _patients(tx, order, values), at)
     if order.patient_id is not None:
         await tx.execute(_ERASE_PERSON, values)
     return Erased(
@@ -129,56 +131,87 @@ async def listed(tx: Transaction) -> list[Erased]:
         return await cursor.fetchall()
 
 
-async def _refuse_unready(tx: Transaction, order: Order) -> None:
+async def _refuse_unready(tx: Transaction, order: Order, values: dict[str, Any]) -> None:
     cursor = await tx.execute(
-        f"SELECT count(*) FROM alert t WHERE {_CONTENT['alert']} AND t.handling <> 'closed'",
-        _values(order),
+        f"SELECT count(*) FROM alert t WHERE {_CONTENT['alert']} AND t.handling <> 'closed'", values
     )
     row = await cursor.fetchone()
     if row is not None and row[0]:
         raise NotErasable(f"{row[0]} alerts about this are open; somebody closes them first")
     if order.uid is not None:
         cursor = await tx.execute(
-            f"SELECT FROM measurement t WHERE {_CONTENT['measurement']}", _values(order)
+            f"SELECT FROM measurement t WHERE {_CONTENT['measurement']}", values
         )
         if await cursor.fetchone() is None:
             raise UnknownName("there is no measurement with that uid")
 
 
-async def _patients(tx: Transaction, order: Order) -> set[int | None]:
+async def _patients(tx: Transaction, order: Order, values: dict[str, Any]) -> set[int | None]:
     if order.patient_id is not None:
         return {order.patient_id}
     cursor = await tx.execute(
-        f"SELECT DISTINCT t.patient_id FROM measurement t WHERE {_CONTENT['measurement']}",
-        _values(order),
+        f"SELECT DISTINCT t.patient_id FROM measurement t WHERE {_CONTENT['measurement']}", values
     )
     return {patient for (patient,) in await cursor.fetchall()}
 
 
-def _values(order: Order) -> dict[str, Any]:
-    return {
-        "patient": order.patient_id,
-        "uid": order.uid,
-        "flag": ERASED,
-        "system": ERASED_SYSTEM,
-    }
+async def _values(tx: Transaction, order: Order) -> dict[str, Any]:
+    """Return what the statements are bound to; ``uids``: beside the person's, these items."""
+    uids = [] if order.uid is None else [order.uid]
+    if order.patient_id is not None:
+        cursor = await tx.execute(_NOBODYS_UIDS, {"patient": order.patient_id})
+        uids = [uid for (uid,) in await cursor.fetchall()]
+    return {"patient": order.patient_id, "uids": uids, "flag": ERASED, "system": ERASED_SYSTEM}
 
 
-_ITEM = """(t.patient_id = %(patient)s OR (t.uid = %(uid)s AND t.measured_at IN (
-    SELECT measured_at FROM located(ARRAY[%(uid)s]::uuid[]))))"""
+def _nobodys(user_index: str) -> str:
+    """Return the condition for a row of nobody that no other than this person can have measured.
+
+    Its device, with that user index, was this person's once, and no binding of another person lies
+    nearer in time. ``user_index`` is an expression; null: it did not tell, and anyone may be meant.
+    """
+    is_users = f"({user_index} IS NULL OR b.user_index IS NULL OR b.user_index = {user_index})"
+    return f"""(t.patient_id IS NULL
+    AND t.device_id = ANY(ARRAY(SELECT device_id FROM binding WHERE patient_id = %(patient)s))
+    AND EXISTS (SELECT FROM binding b WHERE b.device_id = t.device_id
+                AND b.patient_id = %(patient)s AND {is_users})
+    AND NOT EXISTS (
+        SELECT FROM binding b
+        WHERE b.device_id = t.device_id AND b.patient_id <> %(patient)s AND {is_users}
+          AND NOT EXISTS (
+              SELECT FROM binding own
+              WHERE own.device_id = t.device_id AND own.patient_id = %(patient)s
+                AND own.valid && CASE
+                    WHEN b.valid @> t.measured_at THEN 'empty'
+                    WHEN lower(b.valid) > t.measured_at
+                        THEN tstzrange(t.measured_at, lower(b.valid))
+                    ELSE tstzrange(upper(b.valid), t.measured_at, '[]') END)))"""
+
+
+_NOBODYS_UIDS = f"""
+SELECT t.uid FROM measurement t WHERE {
+    _nobodys(
+        "CASE WHEN jsonb_typeof(t.context -> 'user_index') = 'number' "
+        "THEN (t.context ->> 'user_index')::numeric END"
+    )
+}
+"""
+
+_ITEM = """(t.patient_id = %(patient)s OR (t.uid = ANY(%(uids)s::uuid[]) AND t.measured_at IN (
+    SELECT measured_at FROM located(%(uids)s::uuid[]))))"""
 _CITING = """(t.patient_id = %(patient)s OR t.id IN (
-    SELECT e.alert_id FROM alert_evidence e WHERE e.uid = %(uid)s))"""
+    SELECT e.alert_id FROM alert_evidence e WHERE e.uid = ANY(%(uids)s::uuid[])))"""
 _OF_ALERTS = f"t.alert_id IN (SELECT t.id FROM alert t WHERE {_CITING})"
 
 # Which rows of each table hold content of what is ordered.
 _CONTENT = {
     "measurement": _ITEM,
     "observation": _ITEM,
-    "recording": "t.patient_id = %(patient)s",
+    "recording": f"(t.patient_id = %(patient)s OR {_nobodys('NULL::numeric')})",
     "alert": _CITING,
-    "alert_evidence": f"({_OF_ALERTS} OR t.uid = %(uid)s)",
+    "alert_evidence": f"({_OF_ALERTS} OR t.uid = ANY(%(uids)s::uuid[]))",
     "alert_event": _OF_ALERTS,
-    "decision": "(t.patient_id = %(patient)s OR %(uid)s::uuid = ANY(t.uids))",
+    "decision": "(t.patient_id = %(patient)s OR %(uids)s::uuid[] && t.uids)",
     "patient_limit": "t.patient_id = %(patient)s",
     "retraction": f"t.why <> '' AND t.of_uid IN (SELECT t.uid FROM measurement t WHERE {_ITEM})",
     # What was put aside came from a device that was the person's then; whose it was is not known.
@@ -215,6 +248,11 @@ _ERASE = (
     """,
     f"UPDATE retraction t SET why = '' WHERE {_CONTENT['retraction']}",
     f"UPDATE quarantine t SET payload = '', detail = '' WHERE {_CONTENT['quarantine']}",
+    # Without its fingerprint a uid counts as the same again: what comes again stays erased.
+    """
+    UPDATE item_uid i SET identity = NULL FROM erased_item x CROSS JOIN uid_epoch e
+    WHERE x.erasure_id = %(erasure)s AND i.epoch = e.epoch AND i.uid = x.uid
+    """,
     # Last: by it the others were found.
     f"""
     UPDATE measurement t SET flags = ARRAY[%(flag)s], context = '{{}}', raw = NULL,

@@ -14,7 +14,7 @@ from server.store import erasure
 from server.store.database import Database
 from server.store.erasure import NotErasable, Order
 from server.store.errors import RightsMissing, UnknownName
-from server.store.items import Outcome, ReceivedItem, keep
+from server.store.items import Outcome, ReceivedItem, entered, keep
 from tests.server.homes import BOOT, GATEWAY, NOON, Home, pressure, rows, settle
 
 pytestmark = pytest.mark.integration
@@ -133,3 +133,69 @@ async def test_nothing_else_changes_what_is_append_only(
         with pytest.raises(RightsMissing, match="append-only"):
             async with database.transaction() as tx:
                 await tx.execute(statement.encode())
+
+
+async def store(database: Database, home: Home, *items: Item) -> list[Outcome]:
+    async with database.transaction() as tx:
+        received = [ReceivedItem(item, home.gateway, GATEWAY, BOOT) for item in items]
+        return [kept.outcome for kept in await keep(tx, received, stored_at=NOON)]
+
+
+async def test_no_fingerprint_is_left_to_try_values_against(database_url: str, home: Home) -> None:
+    fingerprints = "SELECT count(*), count(identity) FROM item_uid"
+    typed = entered(pressure(9), token="x" * 20, patient_id=home.patient, entered_by=home.staff)
+    async with Database.connect(database_url, name="test") as database:
+        await store(database, home, pressure(1), pressure(2, systolic=231.0))
+        async with database.transaction() as tx:
+            await keep(tx, [typed], stored_at=NOON)
+        assert rows(database_url, fingerprints) == [(3, 3)]
+        async with database.transaction() as tx:
+            await erasure.erase(tx, replace(ORDER, patient_id=home.patient), at=NOON)
+        assert rows(database_url, fingerprints) == [(3, 0)]
+        # The home sends it again, also with other words: it is known, and stays erased.
+        again = [pressure(1), pressure(2, systolic=231.0, raw="ff")]
+        assert await store(database, home, *again) == [Outcome.DUPLICATE] * 2
+    assert rows(database_url, "SELECT count(*) FROM observation") == [(0,)]
+
+
+async def test_what_found_no_patient_goes_unless_it_may_be_anothers(
+    database_url: str, home: Home
+) -> None:
+    """The cuff is user 1's, the patient's, for five days; and the neighbour's from noon on."""
+    bind = (
+        "INSERT INTO binding (device_id, patient_id, user_index, valid)"
+        " VALUES (%s, %s, %s, tstzrange(%s, %s))"
+    )
+    rows(database_url, "DELETE FROM binding", fetch=False)
+    spans = (NOON - 9 * DAY, NOON - 7 * DAY), (NOON - 5 * DAY, NOON - 3 * DAY)
+    for since, until in spans:
+        rows(database_url, bind, home.cuff, home.patient, 1, since, until, fetch=False)
+    rows(database_url, bind, home.cuff, home.neighbour, 1, NOON, None, fetch=False)
+    gone = {
+        1: pressure(1, at=NOON - 10 * DAY, systolic=231.0),  # before anybody's
+        2: pressure(2, at=NOON - 6 * DAY, ctx={"user_index": 1}),  # between two of the person's
+        3: pressure(3, at=NOON - 4 * DAY, ctx={"user_index": 1}),  # the person's
+    }
+    left = {
+        4: pressure(4, at=NOON - DAY, ctx={"user_index": 1}),  # between the person and another
+        5: pressure(5, at=NOON - 4 * DAY, ctx={"user_index": 2}),  # a guest's
+        6: pressure(6, at=NOON - 4 * DAY, dev="ble-ffeeddccbbaa"),  # of a device that was nobody's
+        7: pressure(7, at=NOON + DAY / 24 / 60),  # during another's
+    }
+    async with Database.connect(database_url, name="test") as database:
+        await store(database, home, *gone.values(), *left.values())
+        async with database.transaction() as tx:
+            await judge_inbox(tx, now=NOON)
+        about = "SELECT count(*) FROM alert WHERE patient_id IS NULL AND text_sv <> ''"
+        assert rows(database_url, about) == [(1,)]
+        rows(database_url, CLOSE, fetch=False)
+        async with database.transaction() as tx:
+            done = await erasure.erase(tx, replace(ORDER, patient_id=home.patient), at=NOON)
+        assert (done.counts["measurement"], done.counts["observation"]) == (3, 9)
+        assert rows(database_url, about) == [(0,)]
+        erased = "SELECT seq FROM measurement WHERE 'erased' = ANY(flags) ORDER BY seq"
+        assert [seq for (seq,) in rows(database_url, erased)] == list(gone)
+        seqs = "SELECT DISTINCT m.seq FROM observation o JOIN measurement m USING (uid) ORDER BY 1"
+        assert [seq for (seq,) in rows(database_url, seqs)] == list(left)
+        assert "231" not in content(database_url)
+        assert await store(database, home, gone[1]) == [Outcome.DUPLICATE]
