@@ -29,3 +29,16 @@ class HistoryError(AlertsError):
     """Events that no alert can have had: the stored history is damaged, or was written by a newer
     version.
     """
+
+
+class VitalsError(AlertsError):
+    """An observation that cannot be what it says: a share instead of per cent, another unit.
+
+    ``reason`` is one word for programs, ``detail`` a sentence for whoever sent it; neither holds
+    the value.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail

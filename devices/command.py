@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devices import gatt
+from devices.answers import cases, print_answers, quietly
 from devices.errors import DecodeError, TraceError
 from devices.kinds import KINDS, Component
 from devices.measurement import Measurement, Sample
@@ -36,10 +36,10 @@ def decode_command(
     answered by a line, also where it is wrong.
     """
     if uuid == "-":
-        _print_lines(_answer_line(line) for line in _lines() if line.strip())
+        print_answers(_answer_line(line) for line in cases())
         return
     answer = describe(uuid, value or "")
-    _print_lines([answer])
+    print_answers([answer])
     if "error" in answer:
         raise typer.Exit(2)
 
@@ -48,7 +48,7 @@ def decode_command(
 def kinds_command(as_json: Annotated[bool, _AS_JSON] = False) -> None:
     """Show the catalogue of what can be measured."""
     if as_json:
-        _print_lines([{"kinds": [_kind_fields(name) for name in KINDS]}])
+        print_answers([{"kinds": [_kind_fields(name) for name in KINDS]}])
         return
     table = Table("kind", "component", "code", "LOINC", "unit", "plausible", "svenska")
     for kind in KINDS.values():
@@ -57,7 +57,7 @@ def kinds_command(as_json: Annotated[bool, _AS_JSON] = False) -> None:
             span = f"{low:g}–{high:g}"
             row = (kind.name, part.name, part.code, part.loinc or "–", part.unit, span, part.sv)
             table.add_row(*row)
-    _quietly(lambda: Console().print(table))
+    quietly(lambda: Console().print(table))
 
 
 @app.command("trace")
@@ -94,9 +94,9 @@ def trace_command(
     except (OSError, TraceError) as error:
         _fail(error, as_json=as_json)
     if as_json:
-        _print_lines([text.fields(story)])
+        print_answers([text.fields(story)])
         return
-    _quietly(lambda: _say(text.lines(story)))
+    quietly(lambda: _say(text.lines(story)))
     if made is not None:
         print(f"Written: {device}, {len(made.sessions)} sessions of {made.name or made.model}.")
 
@@ -196,7 +196,7 @@ def _fail(error: OSError | TraceError, *, as_json: bool) -> NoReturn:
     if as_json:
         reason = error.reason if isinstance(error, TraceError) else "unreadable"
         detail = error.detail if isinstance(error, TraceError) else str(error)
-        _print_lines([{"error": reason, "detail": detail}])
+        print_answers([{"error": reason, "detail": detail}])
     else:
         print(f"Cannot be read: {error}", file=sys.stderr)
     raise typer.Exit(2)
@@ -205,26 +205,3 @@ def _fail(error: OSError | TraceError, *, as_json: bool) -> NoReturn:
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
         print(line)
-
-
-def _lines() -> Iterable[str]:
-    # Bytes that are not UTF-8 are one bad line, not the end of all.
-    for line in sys.stdin.buffer:
-        yield line.decode(errors="replace")
-
-
-def _print_lines(answers: Iterable[dict[str, object]]) -> None:
-    def show() -> None:
-        for answer in answers:
-            print(json.dumps(answer), flush=True)
-
-    _quietly(show)
-
-
-def _quietly(show: Callable[[], None]) -> None:
-    try:
-        show()
-    except BrokenPipeError:
-        # The reader has what it wanted. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None

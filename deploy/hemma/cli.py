@@ -37,6 +37,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "server": Part(
         "server.command", "app", "server", "The server: run, migrate, quarantine, stats."
     ),
+    "rules": Part("alerts.command", "app", "server", "Rules and scores, on files alone."),
     "audit": Part("server.command", "audit_app", "server", "Is the access log as it was written."),
     "bind": Part(
         "server.command", "bind_app", "server", "Which patient uses which device, and when."
