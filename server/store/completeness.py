@@ -192,7 +192,10 @@ def _kind_days(kind: str, counts: dict[date, int], days: tuple[date, ...]) -> Ki
 
 
 def _gateway(row: Sequence[Any], boots: Sequence[BootNumbers]) -> GatewayNumbers:
-    return GatewayNumbers(*row, tuple(boots))
+    gateway, state, since, heard, waiting, said_at, oldest, unnumbered = row
+    return GatewayNumbers(
+        gateway, state, since, heard, waiting, said_at, oldest, unnumbered, tuple(boots)
+    )
 
 
 def _boot(row: Mapping[str, Any]) -> BootNumbers:
