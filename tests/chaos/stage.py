@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ LOOK_S: Final = 0.2
 DRAIN_S: Final = 300.0
 # As it would be on a server; what is committed must outlive every fault here.
 SETTINGS: Final = {"shared_buffers": "64MB"}
+_MIGRATING: Final = threading.Lock()
 
 
 @dataclass
@@ -195,7 +197,9 @@ def _database(stack: ExitStack, installation: Installation) -> Server:
     stack.callback(cluster.kill)
     cluster.start(timeout_s=PATIENCE_S)
     url = cluster.url()
-    migrate(url)
+    # Alembic's context is one for the whole process.
+    with _MIGRATING:
+        migrate(url)
     settle(url, HOMES)
     return Server(cluster, url)
 
