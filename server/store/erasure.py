@@ -253,6 +253,23 @@ _ERASE = (
     UPDATE item_uid i SET identity = NULL FROM erased_item x CROSS JOIN uid_epoch e
     WHERE x.erasure_id = %(erasure)s AND i.epoch = e.epoch AND i.uid = x.uid
     """,
+    # And where the epoch was packed (uid_runs.py).
+    """
+    WITH runs AS (
+        SELECT DISTINCT r.epoch, r.first_uid
+        FROM erased_item x CROSS JOIN uid_epoch e
+        CROSS JOIN LATERAL (
+            SELECT r.epoch, r.first_uid, r.uids FROM uid_run r
+            WHERE r.epoch = e.epoch AND r.first_uid <= x.uid ORDER BY r.first_uid DESC LIMIT 1
+        ) r
+        WHERE x.erasure_id = %(erasure)s AND e.packing_since IS NOT NULL AND x.uid = ANY(r.uids)
+    )
+    UPDATE uid_run r SET identities = (
+        SELECT array_agg(CASE WHEN x.uid IS NULL THEN u.identity END ORDER BY u.position)
+        FROM unnest(r.uids, r.identities) WITH ORDINALITY AS u (uid, identity, position)
+        LEFT JOIN erased_item x ON x.uid = u.uid)
+    FROM runs n WHERE r.epoch = n.epoch AND r.first_uid = n.first_uid
+    """,
     # Last: by it the others were found.
     f"""
     UPDATE measurement t SET flags = ARRAY[%(flag)s], context = '{{}}', raw = NULL,

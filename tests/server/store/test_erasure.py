@@ -16,6 +16,7 @@ from server.store.erasure import NotErasable, Order
 from server.store.errors import RightsMissing, UnknownName
 from server.store.items import Outcome, ReceivedItem, entered, keep
 from tests.server.homes import BOOT, GATEWAY, NOON, Home, pressure, rows, settle
+from tests.server.store.fix_uids import end_epochs, prune_all
 
 pytestmark = pytest.mark.integration
 
@@ -156,6 +157,22 @@ async def test_no_fingerprint_is_left_to_try_values_against(database_url: str, h
         again = [pressure(1), pressure(2, systolic=231.0, raw="ff")]
         assert await store(database, home, *again) == [Outcome.DUPLICATE] * 2
     assert rows(database_url, "SELECT count(*) FROM observation") == [(0,)]
+
+
+async def test_no_packed_fingerprint_is_left_either(database_url: str, home: Home) -> None:
+    fingerprints = "SELECT count(*), count(f) FROM uid_run, unnest(identities) AS f"
+    mine = [pressure(n, at=NOON - n * DAY / 24) for n in range(100)]
+    other = pressure(500, dev="ble-ffeeddccbbaa")
+    async with Database.connect(database_url, name="test") as database:
+        await store(database, home, *mine, other)
+        await end_epochs(database, first=NOON + 30 * DAY, count=1)
+        assert await prune_all(database, at=NOON + 400 * DAY) == 101
+        assert rows(database_url, fingerprints) == [(101, 101)]
+        async with database.transaction() as tx:
+            await erasure.erase(tx, replace(ORDER, patient_id=home.patient), at=NOON)
+        assert rows(database_url, fingerprints) == [(101, 1)]
+        again = [*mine, other]
+        assert await store(database, home, *again) == [Outcome.DUPLICATE] * 101
 
 
 async def test_what_found_no_patient_goes_unless_it_may_be_anothers(
