@@ -2,8 +2,8 @@
 
 Rules of this file; docs/overnight-oximetry.md has where each comes from and which are ours:
 
-- a second counts as valid when it has a value of 50–100 %, nobody doubts it, and it is not inside a
-  jump that no blood can make: more than 4 points a second, and back within a minute;
+- a second counts as valid when it has a value of 50–100 %, nobody doubts it, and no jump that blood
+  cannot make (more than 4 points a second) cuts it off together with less than a minute around it;
 - the baseline is the highest level held for three seconds in the two minutes before, and since the
   last event ended;
 - an event opens when the value lies 3 (or 4) points below the baseline, and closes when a level
@@ -34,7 +34,7 @@ Indices = npt.NDArray[np.intp]
 VALID_MIN_PERCENT = 50.0
 VALID_MAX_PERCENT = 100.0
 JUMP_POINTS_PER_S = 4
-JUMP_RETURN_MAX_S = 60
+CUT_OFF_MAX_S = 60
 BRIDGED_MAX_S = 3
 HELD_S = 3
 BASELINE_S = 120
@@ -128,31 +128,35 @@ def falls(recording: Trace, points: int) -> Falls:
     return Falls(tuple(events), long_falls)
 
 
-def _jumps(tenths: Tenths, valid: Indices) -> tuple[Indices, Tenths]:
-    """Return which steps between valid seconds are impossible, and every step in tenths."""
-    values = tenths[valid]
-    steps: Tenths = values[1:] - values[:-1]
-    apart = valid[1:] - valid[:-1]
-    return np.flatnonzero(np.abs(steps) > JUMP_POINTS_PER_S * _POINT * apart), steps
-
-
 def _without_jumps(tenths: Tenths, is_valid: Bools) -> Bools:
-    """Take out what lies between an impossible jump and one back within a minute."""
-    valid = np.flatnonzero(is_valid)
-    jumps, steps = _jumps(tenths, valid)
-    kept = is_valid.copy()
-    open_at: int | None = None
-    for jump in jumps.tolist():
-        first = int(valid[jump]) + 1
-        is_back = open_at is not None and bool((steps[jump] > 0) != (steps[open_at] > 0))
-        if open_at is not None and is_back:
-            left = int(valid[open_at + 1])
-            if first - left <= JUMP_RETURN_MAX_S:
-                kept[left:first] = False
-                open_at = None
-                continue
-        open_at = jump
+    """Take out what an impossible jump cuts off: spikes first, then what is as short as a minute.
+
+    Spikes first, so that one of them does not make what lies before or after it look short.
+    """
+    kept = is_valid
+    for longest_s in (HELD_S, CUT_OFF_MAX_S):
+        valid, cuts, jumps = _cuts(tenths, kept)
+        if not len(jumps):
+            break
+        first = valid[np.append(0, cuts)]
+        last = valid[np.append(cuts, len(valid)) - 1]
+        is_jump = np.isin(cuts, jumps)
+        touches = np.append(False, is_jump) | np.append(is_jump, False)
+        kept = kept.copy()
+        for piece in np.flatnonzero(touches & (last - first < longest_s)).tolist():
+            kept[first[piece] : last[piece] + 1] = False
     return kept
+
+
+def _cuts(tenths: Tenths, is_valid: Bools) -> tuple[Indices, Indices, Indices]:
+    """Return the valid seconds, which of them begin a new piece, and which of those by a jump."""
+    valid = np.flatnonzero(is_valid)
+    values = tenths[valid]
+    apart = valid[1:] - valid[:-1]
+    steps = np.abs(values[1:] - values[:-1])
+    jumps = np.flatnonzero(steps > JUMP_POINTS_PER_S * _POINT * apart) + 1
+    gaps = np.flatnonzero(apart > BRIDGED_MAX_S + 1) + 1
+    return valid, np.union1d(jumps, gaps), jumps
 
 
 def _stretches(recording: Trace) -> list[tuple[int, Tenths]]:
@@ -160,12 +164,9 @@ def _stretches(recording: Trace) -> list[tuple[int, Tenths]]:
 
     Inside it the last value stands for at most three seconds without one.
     """
-    valid = np.flatnonzero(recording.is_valid)
+    valid, cuts, _ = _cuts(recording.tenths, recording.is_valid)
     if not len(valid):
         return []
-    jumps, _ = _jumps(recording.tenths, valid)
-    gaps = np.flatnonzero(np.diff(valid) > BRIDGED_MAX_S + 1)
-    cuts = np.union1d(jumps, gaps) + 1
     bounds = [0, *cuts.tolist(), len(valid)]
     seconds = np.arange(len(recording.tenths))
     latest = np.maximum.accumulate(np.where(recording.is_valid, seconds, 0))

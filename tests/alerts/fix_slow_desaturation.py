@@ -9,25 +9,25 @@ Values = list[int | None]  # tenths of a percent each second; None does not coun
 
 
 def without_jumps(values: Values) -> Values:
-    """Take out what lies between a jump of more than 4 points a second and one back in a minute."""
+    """Take out what a jump cuts off: at most three seconds first, then at most a minute."""
     kept = list(values)
-    pending: tuple[int, int] | None = None  # first second after the jump, and its direction
-    last: int | None = None
-    for second, value in enumerate(values):
-        if value is None:
-            continue
-        if last is not None:
-            step = value - (values[last] or 0)
-            if abs(step) > 40 * (second - last):
-                direction = 1 if step > 0 else -1
-                # "Within a minute" is from the first second after the jump to the last before.
-                end = last + 1
-                if pending and pending[1] != direction and end - pending[0] <= 60:
-                    kept[pending[0] : end] = [None] * (end - pending[0])
-                    pending = None
-                else:
-                    pending = (second, direction)
-        last = second
+    for longest_s in (3, 60):
+        # Pieces as [first, last, whether a jump lies at an end].
+        pieces: list[list[int]] = []
+        for second, value in enumerate(kept):
+            if value is None:
+                continue
+            last = pieces[-1][1] if pieces else None
+            jump = last is not None and abs(value - (kept[last] or 0)) > 40 * (second - last)
+            if last is None or jump or second - last > 4:
+                if jump:
+                    pieces[-1][2] = 1
+                pieces.append([second, second, int(jump)])
+            else:
+                pieces[-1][1] = second
+        for first, end, is_cut_off in pieces:
+            if is_cut_off and end - first + 1 <= longest_s:
+                kept[first : end + 1] = [None] * (end + 1 - first)
     return kept
 
 

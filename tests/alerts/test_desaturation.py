@@ -143,16 +143,26 @@ def test_a_level_left_and_regained_by_jumps_is_artefact() -> None:
 def test_a_jump_that_stays_is_kept_and_nothing_reaches_across_it() -> None:
     values = levels((96, 300), (88, 100), (85, 20), (88, 100), (96, 300))
     recording = traced(values)
-    # The second jump comes more than a minute after the first: nobody knows which level was wrong.
+    # It stays for more than a minute: nobody knows which level was wrong.
     assert recording.artefact_s == 0
     assert count(values) == (1, 0)
 
 
-def test_two_jumps_the_same_way_are_no_artefact() -> None:
-    values = levels((96, 300), (91, 20), (86, 20), (91, 300))
+def test_what_jumps_cut_off_on_any_side_is_artefact() -> None:
+    values = levels((70, 10), (96, 300), (91, 20), (86, 20), (91, 300), (70, 20), (np.nan, 90))
     recording = traced(values)
-    assert recording.artefact_s == 20
-    assert not recording.is_valid[320:340].any()
+    assert recording.artefact_s == 10 + 20 + 20 + 20
+    assert recording.is_valid.nonzero()[0].tolist() == [*range(10, 310), *range(350, 650)]
+
+
+def test_a_spike_does_not_make_what_lies_before_it_look_short() -> None:
+    values = levels((70, 5), (96, 40), (60, 1), (96, 300))
+    assert traced(values).is_valid.nonzero()[0].tolist() == [*range(5, 45), *range(46, 346)]
+
+
+@pytest.mark.parametrize(("seconds", "artefact"), [(60, 60), (61, 0)])
+def test_what_is_cut_off_for_more_than_a_minute_is_kept(seconds: int, artefact: int) -> None:
+    assert traced(levels((96, 300), (88, seconds), (96, 300))).artefact_s == artefact
 
 
 @pytest.mark.parametrize("value", [49.9, 0.0, 100.1, 127.0, 8e133, -1.0])
