@@ -9,7 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+import psycopg
+
 from hemma.cluster import Installation
+from hemma.errors import HemmaError
 from tests.chaos.count import Count
 from tests.chaos.faults import KINDS, Blow, plan
 from tests.chaos.parts import Stuck
@@ -131,8 +134,9 @@ def _play(cast: Cast, installation: Installation, say: Callable[[str], None]) ->
                     f" {found.doubled} doubled"
                 )
                 outcome.wrong += [f"block {number}: {fault}" for fault in found.faults]
-    except Stuck as error:
-        outcome.wrong.append(str(error))
+    except (Stuck, HemmaError, psycopg.Error, OSError) as error:
+        # The other stages go on.
+        outcome.wrong.append(f"{type(error).__name__}: {error}")
     outcome.pairs = sum(len(blow.strikes) == 2 for blow in cast.blows)
     outcome.seconds = time.monotonic() - began_s
     return outcome

@@ -11,7 +11,7 @@ from tests.chaos.faults import KINDS, plan
 from tests.fix_missing import missing
 from tests.fix_postgres import plain_installation, timescale_installation
 
-SEED = 1
+SEED = 10
 FAULTS = 30
 STAGES = 3
 
@@ -32,6 +32,13 @@ def test_a_plan_has_as_many_faults_as_asked_and_all_kinds_alike(count: int) -> N
     for blow in blows:
         parts = [KINDS[strike.kind].part for strike in blow.strikes]
         assert len(set(parts)) == len(parts), "two faults of one part do not overlap"
+
+
+def test_the_thirty_are_of_all_kinds() -> None:
+    played = campaign.casts(SEED, FAULTS, STAGES, ["postgres", "timescale"])
+    struck = {strike.kind for one in played for blow in one.blows for strike in blow.strikes}
+    assert struck == KINDS.keys()
+    assert {one.database for one in played} == {"postgres", "timescale"}
 
 
 @pytest.mark.integration
