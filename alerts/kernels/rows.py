@@ -34,19 +34,24 @@ def checked(at_s: Floats, value: Floats) -> Bools:
     Raises:
         ValueError: not both two-dimensional float64 of one shape, or something infinite.
     """
-    for array in (at_s, value):
-        require_matrix(array)
     if at_s.shape != value.shape:
         raise ValueError(f"times {at_s.shape} and values {value.shape} differ in shape")
-    return ~(np.isnan(at_s) | np.isnan(value))
+    counts: Bools = require_matrix(at_s) & require_matrix(value)
+    return counts
 
 
-def require_matrix(array: Floats) -> None:
-    """Raise ValueError unless ``array`` is two-dimensional float64 without infinities."""
+def require_matrix(array: Floats) -> Bools:
+    """Return which of ``array`` are numbers.
+
+    Raises:
+        ValueError: not two-dimensional float64, or something infinite.
+    """
     if array.ndim != 2 or array.dtype != np.float64:
         raise ValueError(f"wants float64 (rows, slots), not {array.dtype} {array.shape}")
-    if np.isinf(array).any():
+    numbers = np.isfinite(array)
+    if not numbers.all() and np.isinf(array).any():
         raise ValueError("an infinite time or value")
+    return numbers
 
 
 def per_row(number: float | Floats, rows: int, name: str) -> Floats:
@@ -63,6 +68,8 @@ def per_row(number: float | Floats, rows: int, name: str) -> Floats:
 
 def packed(array: Floats, counts: Bools, width: int) -> Floats:
     """Return (rows, width): what counts of each row to the left in its order, then NaN."""
+    if array.shape[1] == width and counts.all():
+        return array
     left = np.full((len(array), width), np.nan)
     left[np.arange(width) < counts.sum(axis=1)[:, None]] = array[counts]
     return left
@@ -92,8 +99,10 @@ def median_of_sorted(ordered: Floats, count: Ints) -> Floats:
     row = np.arange(len(flat))
     low = flat[row, np.maximum(many - 1, 0) // 2]
     high = flat[row, np.minimum(many // 2, flat.shape[1] - 1)]
-    middle = (low + high) / 2.0 + 0.0
-    return np.where(many > 0, middle, np.nan).reshape(count.shape)
+    middle: Floats = (low + high) / 2.0 + 0.0
+    if not many.all():
+        middle[many == 0] = np.nan
+    return middle.reshape(count.shape)
 
 
 def place_in_run(ordered: Floats) -> Floats:

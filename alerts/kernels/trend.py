@@ -113,40 +113,42 @@ def trends(at_s: Floats, value: Floats, *, confidence: float = 0.95) -> Trends:
     longest = int(count.max(initial=0))
     if longest > VALUES_MAX:
         raise ValueError(f"{longest} values in a row, at most {VALUES_MAX}: shorten the window")
-    found = _empty(count)
     deviate = -NormalDist().inv_cdf((1.0 - confidence) / 2.0)
     at_s, value = packed(at_s, counts, longest), packed(value, counts, longest)
+    parts = list(blocks(longest * (longest - 1) // 2, len(count)))
+    if len(parts) < 2:
+        return _of_block(at_s, value, count, deviate)
     # Rows of a length side by side, so that short ones do not pay for the pairs of long ones.
     order = np.argsort(count, kind="stable")
-    for block in blocks(longest * (longest - 1) // 2, len(order)):
-        rows = order[block]
-        width = int(count[rows[-1]])
-        _fill(found, rows, (at_s[rows, :width], value[rows, :width]), deviate)
-    return found
+    return _joined([_of_rows(at_s, value, count, deviate, order[part]) for part in parts], order)
 
 
-def _empty(count: Ints) -> Trends:
-    made: dict[str, NDArray[np.float64]] = {
-        field.name: np.full(len(count), np.nan)
-        for field in fields(Trends)
-        if field.name not in ("count", "is_bounded")
-    }
-    return Trends(count=count, is_bounded=np.zeros(len(count), dtype=np.bool_), **made)
+def _of_rows(at_s: Floats, value: Floats, count: Ints, deviate: float, rows: Ints) -> Trends:
+    width = int(count[rows[-1]])
+    return _of_block(at_s[rows, :width], value[rows, :width], count[rows], deviate)
 
 
-def _fill(found: Trends, rows: Ints, series: tuple[Floats, Floats], deviate: float) -> None:
-    count = found.count[rows]
-    at_s, value = np.sort(series[0], axis=1), np.sort(series[1], axis=1)
-    in_time, in_value = place_in_run(at_s), place_in_run(value)
-    slopes = _slopes(*series, has_ties=bool(in_time.any()))
-    pairs = count * (count - 1) // 2 - in_time.sum(axis=1).astype(np.int64)
+def _joined(parts: list[Trends], order: Ints) -> Trends:
+    """Return the parts in the order of the rows given."""
+    back = np.argsort(order, kind="stable")
+    names = [field.name for field in fields(Trends)]
+    return Trends(*(np.concatenate([getattr(p, name) for p in parts])[back] for name in names))
+
+
+def _of_block(at_s: Floats, value: Floats, count: Ints, deviate: float) -> Trends:
+    """Return the trends of rows that hold their values to the left."""
+    when, worth = np.sort(at_s, axis=1), np.sort(value, axis=1)
+    in_time, in_value = _ties(place_in_run(when)), _ties(place_in_run(worth))
+    slopes = _slopes(at_s, value, has_ties=bool(in_time.of_2.any()))
+    pairs = count * (count - 1) // 2 - (in_time.of_2 / 2.0).astype(np.int64)
     slope = median_of_sorted(slopes, pairs)
-    found.slope_per_s[rows] = slope
-    middle = median_of_sorted(value, count) - slope * median_of_sorted(at_s, count)
-    found.intercept[rows] = middle + 0.0
-    ties = (_ties(in_time), _ties(in_value))
-    _fill_interval(found, rows, (slopes, pairs), deviate * np.sqrt(_sen_variance(count, *ties)))
-    _fill_test(found, rows, slopes, _kendall_variance(count, *ties))
+    intercept = median_of_sorted(worth, count) - slope * median_of_sorted(when, count) + 0.0
+    eighteenfold = _eighteenfold(count, in_time, in_value)
+    low, high, is_bounded = _interval(slopes, pairs, eighteenfold, deviate)
+    variance = _kendall_variance(count, eighteenfold, in_time, in_value)
+    score = ((slopes > 0.0).sum(axis=1) - (slopes < 0.0).sum(axis=1)).astype(np.float64)
+    z, p = _test(score, variance, count)
+    return Trends(count, slope, intercept, low, high, is_bounded, score, variance, z, p)
 
 
 def _slopes(at_s: Floats, value: Floats, *, has_ties: bool) -> Floats:
@@ -171,6 +173,9 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _ties(place: Floats) -> _Ties:
+    if not place.any():
+        nothing = np.zeros(len(place))
+        return _Ties(nothing, nothing, nothing)
     # With k equal ones before it, one more adds 6k(k+2) to t(t-1)(2t+5), and so on.
     return _Ties(
         of_5=(6.0 * place * (place + 2.0)).sum(axis=1),
@@ -186,39 +191,45 @@ def _eighteenfold(count: Ints, time: _Ties, value: _Ties) -> Floats:
     return whole
 
 
-def _sen_variance(count: Ints, time: _Ties, value: _Ties) -> Floats:
-    variance = _eighteenfold(count, time, value) / 18.0
-    return np.where(variance >= 0.0, variance, np.nan)
-
-
-def _kendall_variance(count: Ints, time: _Ties, value: _Ties) -> Floats:
+def _kendall_variance(count: Ints, eighteenfold: Floats, time: _Ties, value: _Ties) -> Floats:
+    if not time.of_2.any():
+        return eighteenfold / 18.0
     # Over one denominator all terms are whole numbers below 2**53, so that only the division
     # rounds, and a series in which nothing varies has a variance of exactly zero. Where the
     # denominator would be zero there are no groups of two or of three: any factor will do.
     many = count.astype(np.float64)
     twos, threes = np.maximum(many * (many - 1.0), 1.0), np.maximum(many - 2.0, 1.0)
-    whole = _eighteenfold(count, time, value) * twos * threes
+    whole = eighteenfold * twos * threes
     whole += 9.0 * time.of_2 * value.of_2 * threes + 2.0 * time.of_3 * value.of_3
     variance: Floats = whole / (18.0 * twos * threes)
     return variance
 
 
-def _fill_interval(found: Trends, rows: Ints, ranked: tuple[Floats, Ints], margin: Floats) -> None:
-    slopes, pairs = ranked
-    has = (pairs > 0) & ~np.isnan(margin)
-    kept, last = slopes[has], pairs[has] - 1
-    low = np.rint((pairs[has] - margin[has]) / 2.0).astype(np.int64) - 1
-    high = np.rint((pairs[has] + margin[has]) / 2.0).astype(np.int64)
-    each = np.arange(len(kept))
-    found.low_per_s[rows[has]] = kept[each, np.maximum(low, 0)] + 0.0
-    found.high_per_s[rows[has]] = kept[each, np.minimum(high, last)] + 0.0
-    found.is_bounded[rows[has]] = (low >= 0) & (high <= last)
+def _interval(
+    slopes: Floats, pairs: Ints, eighteenfold: Floats, deviate: float
+) -> tuple[Floats, Floats, Bools]:
+    """Return low, high, and whether both ranks lie among the slopes."""
+    has = (pairs > 0) & (eighteenfold >= 0.0)
+    if not has.any():
+        nothing = np.full(len(pairs), np.nan)
+        return nothing, nothing, has
+    margin = deviate * np.sqrt(np.maximum(eighteenfold, 0.0) / 18.0)
+    low = np.rint((pairs - margin) / 2.0).astype(np.int64) - 1
+    high = np.rint((pairs + margin) / 2.0).astype(np.int64)
+    last = np.maximum(pairs - 1, 0)
+    each = np.arange(len(slopes))
+    lowest = slopes[each, np.maximum(low, 0)] + 0.0
+    highest = slopes[each, np.minimum(high, last)] + 0.0
+    is_bounded = has & (low >= 0) & (high <= last)
+    if has.all():
+        return lowest, highest, is_bounded
+    return np.where(has, lowest, np.nan), np.where(has, highest, np.nan), is_bounded
 
 
-def _fill_test(found: Trends, rows: Ints, slopes: Floats, variance: Floats) -> None:
-    score = ((slopes > 0.0).sum(axis=1) - (slopes < 0.0).sum(axis=1)).astype(np.float64)
+def _test(score: Floats, variance: Floats, count: Ints) -> tuple[Floats, Floats]:
+    """Return z and p."""
     nearer = score - np.sign(score)  # zero for a score of one, as for none
     sure = np.where(variance > 0.0, variance, 1.0)  # nothing varies: the score is zero
-    z = np.where(found.count[rows] > 1, nearer / np.sqrt(sure), np.nan) + 0.0
-    found.score[rows], found.variance[rows], found.z[rows] = score, variance, z
-    found.p[rows] = [math.erfc(abs(one) / math.sqrt(2.0)) for one in z.tolist()]
+    z = np.where(count > 1, nearer / np.sqrt(sure), np.nan) + 0.0
+    p = np.array([math.erfc(abs(one) / math.sqrt(2.0)) for one in z.tolist()], dtype=np.float64)
+    return z, p
