@@ -96,8 +96,9 @@ class Connection:
         self._sent = asyncio.Event()
         self._is_flush_due = False
         self._is_welcome = False
-        self._heard_s = 0.0
         self._pinged_s = 0.0
+        # Since when the broker owes a sign of life; None: it owes none.
+        self._asked_s: float | None = None
         self._loop = asyncio.get_running_loop()
         self._resources = AsyncExitStack()
         self._client = self._make_client()
@@ -148,7 +149,6 @@ class Connection:
         if self._roomy.is_set():
             return
         self._roomy.set()
-        self._heard_s = self._loop.time()
         link = self._link()
         if link is not None:
             self._loop.add_reader(link, self._read)
@@ -203,7 +203,7 @@ class Connection:
         link = self._link()
         if link is None:
             return False
-        self._heard_s = self._pinged_s = self._loop.time()
+        self._asked_s = self._pinged_s = self._loop.time()
         self._loop.add_reader(link, self._read)
         self._flush_soon()
         return True
@@ -220,11 +220,14 @@ class Connection:
     def _keep_alive(self, now_s: float) -> None:
         if now_s - self._pinged_s >= KEEPALIVE_S / 2:
             self._pinged_s = now_s
+            self._asked_s = self._asked_s or now_s
             self.write(PINGREQ)
-        if self._roomy.is_set() and now_s - self._heard_s >= KEEPALIVE_S:
+        if not self._roomy.is_set():
+            self._asked_s = None  # the answer may be there, unread
+        elif self._asked_s is not None and now_s - self._asked_s >= KEEPALIVE_S:
             self._read()  # it may be this process that was stopped, and plenty waits
             link = self._link()
-            if link is not None and now_s > self._heard_s:
+            if link is not None and self._asked_s is not None:
                 link.fail(TimeoutError("the broker says nothing"))
                 self._let_paho_read(link)
 
@@ -245,7 +248,7 @@ class Connection:
             return
         data, frames = link.receive()
         if data:
-            self._heard_s = self._loop.time()
+            self._asked_s = None
         try:
             self._half.take(data, frames)
         except MalformedPacketError as error:

@@ -37,6 +37,11 @@ class Incoming:
         self._waiting_bytes = 0
         self._arrival = asyncio.Event()
 
+    @property
+    def held(self) -> int:
+        """How many messages wait to be taken."""
+        return len(self._waiting)
+
     def is_roomy(self) -> bool:
         """Return whether less is held than the bounds."""
         return len(self._waiting) < HELD_MAX and self._waiting_bytes < HELD_MAX_BYTES

@@ -15,7 +15,7 @@ from devices import wire
 from devices.wire import Item
 from hemma.broker import Broker
 from hemma.cluster import Cluster
-from server.broker import BrokerClient
+from server.broker import BrokerClient, incoming
 from server.ingest import run
 from server.ingest.probe import shared_subscriptions_deliver
 from server.ingest.role import BACKLOG, FRESH
@@ -84,6 +84,24 @@ async def test_a_flood_of_backlog_needs_no_resend(
             sender.send(*items[start : start + 50], leaf="backlog")
         await eventually(lambda: len(sender.acked()) == 5001)
     assert_each_stored_once(database_url, [pressure(1), *items])
+
+
+async def test_a_flood_of_single_values_needs_no_resend(
+    settings: Settings, broker: Broker, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker sends all that waits after the first confirmations, and ours cannot hold that."""
+    monkeypatch.setattr(incoming, "HELD_MAX", 50)
+    items = spread(range(1, 3001))
+    async with Sender(broker) as sender, running(run, settings):
+        await send_until_acked(sender, items[:1])
+        with psycopg.connect(database_url) as holding:
+            # Batches stop here, and the rest waits at the broker.
+            holding.execute("LOCK TABLE engine_inbox IN ACCESS EXCLUSIVE MODE")
+            for item in items[1:]:
+                sender.send(item)
+            await eventually(lambda: len(sender.answers) >= len(items))
+        await eventually(lambda: len(sender.acked()) == len(items))
+    assert_each_stored_once(database_url, items)
 
 
 async def test_bad_between_good(settings: Settings, broker: Broker, database_url: str) -> None:
