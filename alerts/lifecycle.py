@@ -14,6 +14,8 @@ this file:
 5. A command carries the version its sender saw. Taking is allowed on an older one as long as the
    alert is open and nobody has it: more evidence is no reason to send a nurse back, and the page
    she comes to shows it. Closing is not, nor is taking over from another: she must have seen it.
+6. A value that turns out to be another person's takes no alert away: the alert stays as it is, and
+   says so (clinical.md 4c, evidence changed), also where it was closed before.
 """
 
 from __future__ import annotations
@@ -88,6 +90,7 @@ class Happened(StrEnum):
     EXTENDED = "extended"
     RAISED = "raised"
     RECOVERED = "recovered"
+    EVIDENCE_CHANGED = "evidence_changed"  # a value it cites is not the person's any more
     TAKEN = "taken"
     RELEASED = "released"
     NOTED = "noted"
@@ -183,6 +186,8 @@ def _next(state: AlertState, event: Event) -> AlertState:
             return _raised(state, event.detail)
         case Happened.RECOVERED:
             return replace(state, condition=Condition.RECOVERED)
+        case Happened.EVIDENCE_CHANGED:
+            return state
         case Happened.TAKEN:
             return replace(state, handling=Handling.ACKNOWLEDGED, owner_id=event.staff_id)
         case Happened.RELEASED:
@@ -195,8 +200,9 @@ def _next(state: AlertState, event: Event) -> AlertState:
             return _closed(state, event)
 
 
-# A closed alert may still learn that its values have returned, and be annotated; nothing else.
-_AFTER_CLOSE = frozenset({Happened.RECOVERED, Happened.NOTED})
+# A closed alert may still learn that its values have returned, or are another's, and be annotated;
+# nothing else.
+_AFTER_CLOSE = frozenset({Happened.RECOVERED, Happened.EVIDENCE_CHANGED, Happened.NOTED})
 
 
 def _with_evidence(state: AlertState, detail: Detail) -> AlertState:

@@ -99,7 +99,8 @@ class Alert(BaseModel):
 
     ``text``, ``why`` and ``late`` are as it fired, or as it was last raised (``risen_at``). What it
     has cited since stands in ``newest`` and, for each component, ``worst``. ``needs_attention``: it
-    was raised after ``owner`` took it.
+    was raised after ``owner`` took it. ``evidence_changed``: a value it cites is not the person's
+    any more.
 
     ``patient_name`` is None for a person with protected identity, who has a ``handle`` instead.
     """
@@ -126,6 +127,7 @@ class Alert(BaseModel):
     late: bool
     risen_at: datetime
     needs_attention: bool
+    evidence_changed: bool
     newest: list[Evidence]
     worst: list[Evidence]
     evidence: list[Evidence]
@@ -161,6 +163,7 @@ class Alert(BaseModel):
             late=row.is_late,
             risen_at=row.risen_at,
             needs_attention=row.needs_attention,
+            evidence_changed=row.evidence_changed,
             newest=[_evidence(one) for one in newest(evidence)],
             worst=[_evidence(one) for one in lowest_or_highest],
             evidence=[_evidence(one) for one in evidence],

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from alerts.standing import NO_READING
 from devices.wire import Item
+from server.store import evidence
 from server.store.arrays import array, microseconds, uuids
 from server.store.database import Transaction
 
@@ -89,6 +90,8 @@ async def correct_clocks(tx: Transaction, boots: Sequence[str], *, at: datetime)
         moved = [_Moved(*row[:4]) for row in rows]
         await tx.execute(_MOVE_PACKED, _values(moved, at))
         await _follow(tx, moved, at)
+        anothers = [(uid, before) for uid, _, _, before, patient in rows if before != patient]
+        await evidence.left(tx, anothers, at=at)
         await renew_latest(tx, {patient for row in rows for patient in row[3:]}, at)
     await _place(tx, at, boots=boots)
 
@@ -104,12 +107,15 @@ async def take_away(
     """Take a device's values from ``patients`` where no binding gives them to them any more.
 
     A binding was ended at a time that has passed: what came since is nobody's, is judged as that,
-    and waits for a binding, as if it came now. Returns how many there were.
+    and waits for a binding, as if it came now. An alert that cites it stays with whom it was raised
+    for, and says so. Returns how many there were.
     """
     whose = {"device": device_id, "patients": sorted(patients)}
     taken = await (await tx.execute(_TAKE_AWAY, whose)).fetchall()
     if taken:
         await _follow(tx, [_Moved(uid, time, time, patient) for uid, time, patient in taken], at)
+        left = [(uid, patient) for uid, _, patient in taken]
+        await evidence.left(tx, left, at=at)
         await renew_latest(tx, set(patients), at)
         await _place(tx, at, device_id=device_id)
     return len(taken)

@@ -28,7 +28,8 @@ class AlertRow:
     through the gateway of a technical alert, ``concerns_protected`` those of them with protected
     identity. ``inputs`` is everything that was decided from when the alert was last raised, or
     fired: JSON as it stands in the database, which may be damaged; ``text_sv``, ``why`` and
-    ``is_late`` are of that moment, too. ``risen_at`` is when.
+    ``is_late`` are of that moment, too. ``risen_at`` is when. ``evidence_changed``: a value that it
+    cites is not the person's any more.
     """
 
     id: UUID
@@ -60,6 +61,7 @@ class AlertRow:
     inputs: Any
     is_late: bool
     risen_at: datetime
+    evidence_changed: bool
     version: int
 
     @property
@@ -133,6 +135,8 @@ _ALERT = f"""
            a.version, coalesce(risen.at, a.opened_at) AS risen_at,
            coalesce(risen.detail ->> 'why', a.why) AS why,
            coalesce(nullif(risen.detail -> 'inputs', 'null'), a.inputs) AS inputs,
+           EXISTS (SELECT FROM alert_event e WHERE e.alert_id = a.id
+                   AND e.event = 'evidence_changed') AS evidence_changed,
            coalesce(CASE WHEN risen.at IS NULL THEN a.inputs ->> 'is_late'
                          ELSE risen.detail ->> 'is_late' END = 'true', false) AS is_late
     FROM alert a

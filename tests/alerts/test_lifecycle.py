@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -157,6 +159,14 @@ def test_worse_raises_with_its_text_and_milder_does_not_lower() -> None:
     assert fold([FIRED, bare]).text == TEXT
 
 
+def test_a_value_that_is_anothers_is_said_and_takes_nothing_away() -> None:
+    seen = [FIRED, Event(at(1), Happened.TAKEN, KERSTIN)]
+    changed = Event(at(2), Happened.EVIDENCE_CHANGED)
+    assert fold([*seen, changed]) == replace(fold(seen), version=3)
+    shut = [*seen, Event(at(3), Happened.CLOSED, KERSTIN, Detail(outcome=Outcome.WRONG_PERSON))]
+    assert fold([*shut, changed]) == replace(fold(shut), version=4)
+
+
 def test_values_that_return_close_nothing() -> None:
     state = fold([FIRED, Event(at(1), Happened.RECOVERED)])
     assert (state.condition, state.handling) == (Condition.RECOVERED, Handling.OPEN)
@@ -242,6 +252,12 @@ class Life(RuleBasedStateMachine):
         detail = Detail(severity=severity, text=TEXT, measured_at=at(self.minute))
         self.events.append(Event(at(self.minute), Happened.RAISED, None, detail))
         assert (self.state.handling, self.state.owner_id) == (Handling.OPEN, owner)
+
+    @rule()
+    def a_value_is_anothers(self) -> None:
+        before = self.state
+        self.events.append(Event(at(self.minute), Happened.EVIDENCE_CHANGED))
+        assert self.state == replace(before, version=before.version + 1)
 
     @rule()
     def values_return(self) -> None:

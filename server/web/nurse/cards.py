@@ -43,6 +43,7 @@ class Entry:
     ``what`` is the newest value and the limit it passed, ``worst`` those of earlier ones that were
     worse, ``fired`` the rule's text as it fired or was raised, which is never written again,
     ``needs_attention`` that it was raised after somebody took it, ``risen_at`` when that was,
+    ``evidence_changed`` that a value it cites is not the person's any more,
     ``limits`` whose limit each is, ``why`` where the rule's figures come from
     (nothing when only the person's own limits were passed).
     """
@@ -65,6 +66,7 @@ class Entry:
     is_mine: bool
     is_late: bool
     needs_attention: bool
+    evidence_changed: bool
     risen_at: datetime
     has_recovered: bool
     outcome: str
@@ -127,6 +129,7 @@ def entry(row: AlertRow, who: Identity, words: Words, told: Told | None = None) 
         needs_attention=row.needs_attention,
         risen_at=row.risen_at,
         has_recovered=row.condition == "recovered",
+        evidence_changed=row.evidence_changed,
         outcome=sayings.outcome_name(row.outcome, words) if row.outcome else "",
         evidence=[_cited(each, words) for each in told.evidence],
         history=[_happened(each, words) for each in told.events],

@@ -177,6 +177,7 @@ def event(name: str, by: str | None, words: Words) -> str:
         "extended": words.text("Fler värden i samma larm"),
         "raised": words.text("Larmet blev allvarligare"),
         "recovered": words.text("Värdet kom tillbaka innanför gränsen"),
+        "evidence_changed": words.text("Ett värde i larmet hör inte längre till personen"),
         "taken": words.text("%(name)s tog larmet", name=who),
         "released": words.text("%(name)s släppte larmet", name=who),
         "noted": words.text("%(name)s antecknade", name=who),

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.store import bindings
 from tests.server.fix_ward import NOW, Ward, token_of
 
 pytestmark = pytest.mark.integration
@@ -117,3 +118,21 @@ async def test_two_unassigned_devices_are_two_cards(ward: Ward) -> None:
     page = (await anna.get("/arbetslista")).text
     for device in ("ble-00aabbccddee", "ble-00aabbccddef"):
         assert page.count(f"Okopplad apparat {device} vid") == 1
+
+
+async def test_a_value_that_is_not_the_persons_any_more_is_said(ward: Ward) -> None:
+    anna = await ward.logged_in("anna")
+    said = "Ett värde i larmet hör inte längre till personen"
+    await saturate(ward, 85, 5)
+    assert said not in (await anna.get("/arbetslista")).text
+    async with ward.database.transaction() as tx:
+        cursor = await tx.execute("SELECT device_id FROM measurement LIMIT 1")
+        row = await cursor.fetchone()
+        assert row is not None
+        await bindings.unbind(tx, row[0], at=NOW - timedelta(hours=1), now=NOW)
+    entry = entry_of(await anna.get("/arbetslista"), "Syremättnad 85 %, under rött 91")
+    assert f"{said}: kontrollera vem som mätte" in entry
+    assert "nytt rött värde" not in entry
+    history = (await anna.get(f"/patient/{ward.patient.public_id}")).text
+    assert said in history
+    assert (await worklist_entry(anna, "spo2.target"))["evidence_changed"] is True
