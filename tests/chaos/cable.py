@@ -13,6 +13,7 @@ from hemma.broker import LOOPBACK
 
 CHUNK_BYTES: Final = 65_536
 PATIENCE_S: Final = 60.0
+LOOK_S: Final = 0.1
 T = TypeVar("T")
 
 
@@ -68,10 +69,10 @@ class Cable:
         assert self._server is not None
         self._server.close()
         self._flows.set()
-        await self._cut()
-        for task in (others := asyncio.all_tasks() - {asyncio.current_task()}):
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # Not cancelled: with both ends cut each connection's task comes to its own end.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await self._cut()
+            await asyncio.wait(others, timeout=LOOK_S)
 
     async def _cut(self) -> None:
         for writer in self._writers:

@@ -48,7 +48,7 @@ class Outcome:
 
     cast: Cast
     count: Count = field(default_factory=Count)
-    struck: Counter[str] = field(default_factory=Counter)
+    struck: dict[str, int] = field(default_factory=dict)
     pairs: int = 0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Report:
 
     def struck(self) -> Counter[str]:
         """Return how many faults of each kind there were."""
-        return sum((one.struck for one in self.outcomes), Counter[str]())
+        return sum((Counter(one.struck) for one in self.outcomes), Counter[str]())
 
     def as_data(self) -> dict[str, object]:
         """Return the report for programs."""
@@ -111,7 +111,7 @@ def run(
     # A stage begins and ends in one thread: its servers end with that.
     with ThreadPoolExecutor(at_once, thread_name_prefix="stage") as pool:
         outcomes = list(pool.map(lambda one: _play(one, installations[one.database], say), played))
-    faults = sum(one.struck.total() for one in outcomes)
+    faults = sum(sum(one.struck.values()) for one in outcomes)
     return Report(seed, faults, time.monotonic() - began_s, outcomes)
 
 
@@ -126,10 +126,10 @@ def _play(cast: Cast, installation: Installation, say: Callable[[str], None]) ->
                 try:
                     outcome.count = stage.block(blows)
                 finally:
-                    outcome.struck = Counter(stage.struck)
+                    outcome.struck = dict(stage.struck)
                 found = outcome.count
                 say(
-                    f"{cast.seed} {cast.database}, block {number}: {outcome.struck.total()} faults,"
+                    f"{cast.seed} {cast.database}, block {number}: {stage.struck.total()} faults,"
                     f" {found.stored} stored, {found.duplicates} again, {found.lost} lost,"
                     f" {found.doubled} doubled"
                 )
@@ -187,7 +187,8 @@ def _values(report: Report) -> str:
     return (
         f"{report.total('measured'):,} values measured, {report.total('stored'):,} stored with"
         f" {report.total('components'):,} components, {report.total('acknowledged'):,}"
-        f" acknowledged; {report.total('duplicates'):,} came again and were known,"
+        f" acknowledged; {report.total('late'):,} of them came after ten minutes or more,"
+        f" {report.total('duplicates'):,} items came again and were known,"
         f" {report.total('judged'):,} were judged, with {report.total('decisions'):,} decisions."
         f" {report.seconds:.0f} s."
     )

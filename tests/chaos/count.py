@@ -27,9 +27,10 @@ class Count:
     """What came of the values of a stage; ``faults`` says in words what may not be.
 
     ``measured`` were taken from a device, ``written`` are rows of the outboxes, ``acknowledged`` of
-    them the home knows to be stored; ``stored`` are there, ``components`` with them;
-    ``duplicates`` came again and were known; ``judged`` have left the engine's inbox, with so many
-    ``decisions``.
+    them the home knows to be stored; ``stored`` are there, ``components`` with them.
+    ``duplicates`` came again and were known, ``late`` came after ten minutes. ``judged`` have left
+    the engine's inbox, with so many ``decisions``. ``lost`` and ``doubled`` count whatever is gone
+    or there twice: values, components, what waits for the engine, decisions.
     """
 
     measured: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -51,14 +52,17 @@ class Server:
 
     def stop_at_once(self) -> None:
         """Stop it as an immediate stop does: no checkpoint, no goodbye."""
-        self.cluster._signal(signal.SIGQUIT)
-        assert self.cluster._process is not None
-        self.cluster._process.wait(PATIENCE_S)
-        self.cluster.kill()
+        left = self._processes()
+        os.kill(left[0], signal.SIGQUIT)
+        self._await_end(left)
 
     def kill(self) -> None:
         """Kill all of its processes."""
-        self.cluster.kill()
+        left = self._processes()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._await_end(left)
 
     def kill_backend(self, choice: int) -> None:
         """Kill one process that works for ingest: the server restarts all of them by itself."""
@@ -73,6 +77,22 @@ class Server:
     def await_answer(self) -> None:
         """Wait until it answers again."""
         until(self._answers, "the database answers")
+
+    def _processes(self) -> list[int]:
+        """Return the server's process, then those that it started."""
+        assert self.cluster._process is not None
+        server = self.cluster._process.pid
+        return [server, *(pid for pid, parent in _parents() if parent == server)]
+
+    def _await_end(self, pids: Sequence[int]) -> None:
+        """Wait until all are gone: one that lives on holds the memory that a new server wants."""
+        assert self.cluster._process is not None
+        self.cluster._process.wait(PATIENCE_S)
+        until(
+            lambda: not {pid for pid, _ in _parents()}.intersection(pids),
+            "no process of the database server is left",
+        )
+        self.cluster.kill()
 
     def _backends(self) -> list[int]:
         return [pid for (pid,) in rows(self.url, f"SELECT pid {_INGEST} ORDER BY pid")]
@@ -202,6 +222,14 @@ def _database(stack: ExitStack, installation: Installation) -> Server:
         migrate(url)
     settle(url, HOMES)
     return Server(cluster, url)
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Give each process of the machine with its parent."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # Behind the name, which may hold anything: the state, the parent.
+            yield int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
 
 
 def _environment(folder: Path, ports: Listeners, url: str) -> dict[str, str]:
