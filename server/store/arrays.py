@@ -1,4 +1,4 @@
-"""Many values to PostgreSQL at once, in its own binary format: arrays as parameters, rows for COPY.
+"""Many values to PostgreSQL at once, in its own binary format: arrays, columns, and single fields.
 
 The driver turns a Python list into an array one element at a time through text; for a batch of
 values that costs more than everything else here together. So each is written as PostgreSQL reads
@@ -39,8 +39,6 @@ _INT8 = struct.Struct("!iq")
 _FLOAT8 = struct.Struct("!id")
 _JSONB_VERSION = b"\x01"
 _TEXT_OID = 25
-_COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_COPY_END = b"\xff\xff"
 
 # Types by the names of pg_type: the element's oid, the array's, and how numpy writes one element.
 _TYPES: dict[str, tuple[int, int, str]] = {
@@ -90,7 +88,7 @@ def adapters() -> AdaptersMap:
     return known
 
 
-def array(type_name: str, values: Sequence[Any]) -> Array:
+def array(type_name: str, values: Sequence[Any] | npt.NDArray[Any]) -> Array:
     """Return ``values``, none of them missing, as an array of ``int2`` … ``timestamptz``.
 
     Times are given as :func:`microseconds`. Use :func:`uuids` for uuids.
@@ -112,11 +110,11 @@ def nullable_floats(values: Sequence[float | None]) -> Array:
     return Array(_TYPES["float8"][1], _head(len(fields), 701, has_null=True) + b"".join(fields))
 
 
-def nullable_times(values: Sequence[int | None]) -> Array:
-    """Return :func:`microseconds`, some of them missing, as an array of ``timestamptz``."""
-    if None not in values:
+def nullable_times(values: npt.NDArray[np.int64]) -> Array:
+    """Return :func:`microseconds`, :data:`MISSING` of them as nulls, as ``timestamptz[]``."""
+    if MISSING not in values:
         return array("timestamptz", values)
-    fields = [NULL if value is None else _INT8.pack(8, value) for value in values]
+    fields = [NULL if value == MISSING else _INT8.pack(8, value) for value in values.tolist()]
     element, oid, _ = _TYPES["timestamptz"]
     return Array(oid, _head(len(fields), element, has_null=True) + b"".join(fields))
 
@@ -142,6 +140,26 @@ def microseconds(time: datetime) -> int:
     return (time - (_EPOCH if time.tzinfo is None else _EPOCH_UTC)) // _MICROSECOND
 
 
+# In a column of numbers or times: there is none. PostgreSQL's -infinity, which nobody sends.
+MISSING = -(2**63)
+
+
+def numbers_or_missing(values: Sequence[int | None]) -> npt.NDArray[np.int64]:
+    """Return whole numbers, :data:`MISSING` for None."""
+    try:
+        return np.array([MISSING if value is None else value for value in values], np.int64)
+    except OverflowError as error:
+        raise DataRefused("a number is larger than a bigint") from error
+
+
+def times_or_missing(times: Sequence[datetime | None]) -> npt.NDArray[np.int64]:
+    """Return times, all with a zone or all without, as :func:`microseconds`; MISSING for None."""
+    first = next((time for time in times if time is not None), None)
+    epoch = _EPOCH if first is not None and first.tzinfo is None else _EPOCH_UTC
+    counts = [MISSING if time is None else (time - epoch) // _MICROSECOND for time in times]
+    return np.array(counts, np.int64)
+
+
 # Fields of rows ----------------------------------------------------------------------------------
 
 
@@ -153,21 +171,6 @@ def int2_field(value: int | None) -> bytes:
 def int4_field(value: int | None) -> bytes:
     """Return one ``int``."""
     return NULL if value is None else _packed(_INT4, 4, value)
-
-
-def int8_field(value: int | None) -> bytes:
-    """Return one ``bigint``."""
-    return NULL if value is None else _packed(_INT8, 8, value)
-
-
-def float8_field(value: float | None) -> bytes:
-    """Return one ``float8``."""
-    return NULL if value is None else _FLOAT8.pack(8, value)
-
-
-def time_field(time: datetime | None) -> bytes:
-    """Return one ``timestamptz``, or ``timestamp`` where it has no zone."""
-    return NULL if time is None else _INT8.pack(8, microseconds(time))
 
 
 def bytes_field(value: bytes | None) -> bytes:
@@ -198,19 +201,3 @@ def _packed(form: struct.Struct, width: int, value: int) -> bytes:
         return form.pack(width, value)
     except struct.error as error:
         raise DataRefused(f"{value} is too large for {width} bytes") from error
-
-
-async def copy_rows(
-    tx: psycopg.AsyncConnection[Any], table: str, columns: Sequence[str], rows: Iterable[bytes]
-) -> None:
-    """Append rows to ``table``; each is its fields in the order of ``columns``, one after another.
-
-    Both names are the caller's own constants. For rows that are new: there is no ON CONFLICT.
-    """
-    count = struct.pack("!h", len(columns))
-    body = count.join((b"", *rows))
-    if not body:
-        return
-    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
-    async with tx.cursor() as cursor, cursor.copy(statement) as copy:
-        await copy.write(b"".join((_COPY_HEAD, body, _COPY_END)))

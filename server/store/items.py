@@ -14,18 +14,22 @@ The rules of this file (contract.md 1):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
 
 from devices.wire import Item
 from server.store import corrections, placing, quarantine
+from server.store.arrays import microseconds
+from server.store.claims import Claimed, are_ahead, claim
+from server.store.clocks import Clocks
 from server.store.database import Transaction
-from server.store.identity import Claimed, claim, fingerprint, is_ahead
-from server.store.rows import Row, write
+from server.store.identity import fingerprint
+from server.store.rows import Rows, write
 
 # Where a home screen stands is part of who may have answered on it: each gateway's is its own
 # device.
@@ -95,31 +99,38 @@ async def keep(
     Raises DataRefused (through the transaction) when one of the items cannot be stored at all; then
     none of this transaction is, and the caller finds the culprit by halving.
     """
-    late_facts = any(received.item.type in ("clock", "retract") for received in items)
-    ahead = any(is_ahead(received.item, stored_at) for received in items)
+    if not items:
+        return []
+    said = [received.item for received in items]
+    clocks = Clocks.of(said)
+    late_facts = any(item.type in ("clock", "retract") for item in said)
+    ahead = bool(are_ahead(clocks, stored_at).any())
     await corrections.take_turn(tx, alone=late_facts or ahead)
-    claimed = await claim(tx, [(r.item, _fingerprint(r)) for r in items], stored_at=stored_at)
-    new = {items[i].item.uid: items[i] for i in claimed.new}
-    rows = [received for received in new.values() if received.item.type in ("value", "event")]
-    kept = await _store(tx, rows, stored_at) if rows else {}
-    await _keep_facts(tx, list(new.values()), stored_at)
+    identities = [_fingerprint(received) for received in items]
+    claimed = await claim(tx, said, identities, clocks, stored_at=stored_at)
+    rows = [position for position in claimed.new if said[position].type in ("value", "event")]
+    kept: list[Kept] = []
+    if rows:
+        kept = await _store(tx, [items[i] for i in rows], clocks.take(rows), stored_at)
+    await _keep_facts(tx, [items[i] for i in claimed.new], stored_at)
     await _put_conflicts_aside(tx, [items[i] for i in claimed.conflicts], stored_at)
-    if any(received.item.type == "value" for received in rows):
+    if any(said[position].type == "value" for position in rows):
         await tx.execute("SELECT pg_notify('hemma_inbox', '')")
     return _outcomes(items, claimed, kept)
 
 
-def _outcomes(
-    items: Sequence[ReceivedItem], claimed: Claimed, kept: Mapping[str, Kept]
-) -> list[Kept]:
+def _outcomes(items: Sequence[ReceivedItem], claimed: Claimed, kept: list[Kept]) -> list[Kept]:
+    if len(kept) == len(items):
+        return kept
+    stored = {one.uid: one for one in kept}
     outcomes = dict.fromkeys(claimed.new, Outcome.STORED)
     outcomes |= dict.fromkeys(claimed.conflicts, Outcome.CONFLICT)
     answers = []
     for position, received in enumerate(items):
         uid = received.item.uid
         outcome = outcomes.get(position, Outcome.DUPLICATE)
-        stored = kept.get(uid) if outcome is Outcome.STORED else None
-        answers.append(stored or Kept(uid, outcome))
+        row = stored.get(uid) if outcome is Outcome.STORED else None
+        answers.append(row or Kept(uid, outcome))
     return answers
 
 
@@ -199,46 +210,41 @@ def _set_aside(received: ReceivedItem, reason: str, detail: str) -> quarantine.R
 
 
 async def _store(
-    tx: Transaction, new: Sequence[ReceivedItem], stored_at: datetime
-) -> dict[str, Kept]:
-    """Store new values and events, in the order in which they came."""
-    devices = await placing.devices_of(tx, _models(new))
-    numbers = await _received_numbers(tx, len(new))
-    rows = [_row(received, number, devices) for received, number in zip(new, numbers, strict=True)]
-    await write(tx, rows, stored_at=stored_at)
-    return {
-        row.item.uid: Kept(
-            row.item.uid, Outcome.STORED, row.received_seq, row.patient_id, row.unassigned
-        )
-        for row in rows
+    tx: Transaction, new: Sequence[ReceivedItem], clocks: Clocks, stored_at: datetime
+) -> list[Kept]:
+    """Store new values and events, in the order in which they came; return the same of each."""
+    names = [_device_name(received) for received in new]
+    models = {
+        name: received.item.model or ""  # the last word counts
+        for name, received in zip(names, new, strict=True)
+        if name is not None
     }
-
-
-def _models(new: Sequence[ReceivedItem]) -> dict[str, str]:
-    """Return the devices' names with what model each says it is; the last word counts."""
-    return {name: one.item.model or "" for one in new if (name := _device_name(one)) is not None}
-
-
-def _row(received: ReceivedItem, number: int, devices: Mapping[str, placing.Device]) -> Row:
-    item = received.item
-    name = _device_name(received)
-    device = None if name is None else devices[name]
-    patient_id, unassigned = received.patient_id, None
-    if patient_id is None and device is None:
-        unassigned = "no_device"
-    elif patient_id is None and device is not None:
-        patient_id, unassigned = device.patient_of(item)
-    return Row(
-        item=item,
-        uid=bytes.fromhex(item.uid),
-        received_seq=number,
-        gateway_id=received.gateway_id,
-        boot=received.boot,
-        device_id=None if device is None else device.id,
-        patient_id=patient_id,
-        unassigned=unassigned,
-        entered_by=received.entered_by,
+    known = await placing.devices_of(tx, models)
+    devices = [None if name is None else known[name] for name in names]
+    places = [_place(received, device) for received, device in zip(new, devices, strict=True)]
+    uids = [received.item.uid for received in new]
+    rows = Rows(
+        items=[received.item for received in new],
+        clocks=clocks,
+        uids=bytes.fromhex("".join(uids)),
+        received_seqs=await _received_numbers(tx, len(new)),
+        gateways=[received.gateway_id for received in new],
+        boots=[received.boot for received in new],
+        devices=[None if device is None else device.id for device in devices],
+        patients=[patient for patient, _ in places],
+        unassigned=[reason for _, reason in places],
+        entered_by=[received.entered_by for received in new],
     )
+    await write(tx, rows, stored_at_us=microseconds(stored_at))
+    told = zip(uids, repeat(Outcome.STORED), rows.received_seqs, rows.patients, rows.unassigned)
+    return list(map(Kept._make, told))
+
+
+def _place(received: ReceivedItem, device: placing.Device | None) -> tuple[int | None, str | None]:
+    """Return whose a value is, or why it is nobody's."""
+    if received.patient_id is not None:
+        return received.patient_id, None
+    return (None, "no_device") if device is None else device.patient_of(received.item)
 
 
 def _device_name(received: ReceivedItem) -> str | None:

@@ -75,15 +75,16 @@ async def note(
     the transaction that keeps them. It locks nothing that another worker wants.
     """
     outcomes = [one and one.outcome for one in kept or (None,) * len(items)]
+    late_before = at - LATE_AFTER
     said: dict[tuple[int, str], _Said] = {}
     tombstones = []
     for received, outcome in zip(items, outcomes, strict=True):
-        if received.gateway_id is None or received.boot is None:
-            continue  # a person entered it
         item = received.item
-        is_late = outcome is Outcome.STORED and _is_late(item, at)
+        is_late = outcome is Outcome.STORED and _is_late(item, late_before)
         if outcome is Outcome.STORED and not is_late and item.type in ("value", "event"):
             continue  # its row says it
+        if received.gateway_id is None or received.boot is None:
+            continue  # a person entered it
         boot = _of_boot(said, received.gateway_id, received.boot)
         boot.seqs.append(item.seq)
         boot.duplicates += outcome is Outcome.DUPLICATE
@@ -144,10 +145,10 @@ def _multirange(seqs: Sequence[int]) -> str:
     return "{" + ",".join(f"[{first},{last}]" for first, last in ranges) + "}" if ranges else ""
 
 
-def _is_late(item: Item, at: datetime) -> bool:
-    """Tell whether it came more than 10 minutes after the gateway had it, by a clock to trust."""
+def _is_late(item: Item, late_before: datetime) -> bool:
+    """Tell whether the gateway had it before then, by a clock to trust."""
     had_at = item.gw_t or item.t
-    return had_at is not None and item.gw_q != "none" and at - had_at > LATE_AFTER
+    return had_at is not None and had_at < late_before and item.gw_q != "none"
 
 
 async def _note_tombstones(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from devices.wire import Item
 from server.store.database import Transaction
+
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Binding(NamedTuple):
@@ -37,16 +39,31 @@ class Binding(NamedTuple):
         )
 
 
+class _Bound(NamedTuple):
+    """Whose all values of a device are that were measured after ``since``, by any user."""
+
+    patient: tuple[int, None]
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that is known, with all its bindings."""
+    """A device that is known, with all its bindings.
+
+    ``still``: how nearly each device is, bound once, to one person, to this day.
+    """
 
     id: int
     bindings: Sequence[Binding]
+    still: _Bound | None
 
     def patient_of(self, item: Item) -> tuple[int | None, str | None]:
         """Return whose ``item`` is, or why it is nobody's."""
-        t, gw_t = item.t, item.gw_t
+        t, gw_t, still = item.t, item.gw_t, self.still
+        if still is not None and t is not None and gw_t is not None:
+            _, since = still
+            if since < t and since < gw_t:
+                return still.patient
         user = item.ctx.get("user_index")
         is_inside = False
         for binding in self.bindings:
@@ -85,7 +102,18 @@ async def devices_of(tx: Transaction, models: Mapping[str, str]) -> dict[str, De
         if patient_id is not None:
             user_index, since, until, holds_since, holds_until = rest
             bindings.append(Binding(user_index, patient_id, since, until, holds_since, holds_until))
-    return {name: Device(number, tuple(bound)) for name, (number, bound) in found.items()}
+    return {
+        name: Device(number, tuple(bound), _still(bound)) for name, (number, bound) in found.items()
+    }
+
+
+def _still(bindings: Sequence[Binding]) -> _Bound | None:
+    if len(bindings) != 1:
+        return None
+    (only,) = bindings
+    if only.user_index is not None or only.until is not None:
+        return None
+    return _Bound((only.patient_id, None), only.since or _EVER)
 
 
 _READ = """
