@@ -16,6 +16,7 @@ from server.store.database import Transaction
 from server.store.erasure import Erased, Order
 from server.store.retention import Rule
 from server.store.storage_stats import Stats
+from server.store.uid_runs import Uids
 
 retention_app = typer.Typer(
     cls=Commands, no_args_is_help=True, help="How long what is kept; without a rule for ever."
@@ -53,6 +54,7 @@ def _told(found: Stats) -> str:
     lines += [f"  {one.kind:<20}{one.rows:>12} in 30 days" for one in found.kinds]
     lines.append("Gateways: " + (_list(found.gateways) or "none"))
     lines.append("Quarantine: " + (_list(found.quarantine) or "empty"))
+    lines.append(_uids(found.uids))
     if found.timescale:
         lines.append(f"TimescaleDB {found.timescale}")
         lines += [
@@ -60,6 +62,13 @@ def _told(found: Stats) -> str:
             for one in found.chunks
         ]
     return "\n".join(lines)
+
+
+def _uids(uids: Uids) -> str:
+    told = f"Uids: {uids.epochs} epochs one by one"
+    if uids.pruned_until is not None:
+        told += f", {uids.pruned_uids} packed (until {uids.pruned_until:%Y-%m-%d})"
+    return f"{told}, {uids.ahead} dated ahead"
 
 
 def _list(counts: dict[str, int]) -> str:

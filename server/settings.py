@@ -8,6 +8,9 @@ from pathlib import Path
 
 # Outside the gateways' alphabet (contract.md 1): a gateway's access pattern can never meet it.
 SERVER_USER = "_hemma-server"
+# A month: restores, and homes that were away, ask for what is younger. Not below what gateways send
+# again by themselves, and the week that an epoch lasts.
+UID_DAYS, UID_DAYS_MIN, UID_DAYS_MAX = 30, 7, 3650
 
 
 class SettingsError(ValueError):
@@ -19,7 +22,8 @@ class Settings:
     """Everything a role needs to start; passed down, never read again.
 
     ``mqtt_password_file`` None means that the broker asks for no password (tests only).
-    ``metrics_port`` 0 means that no metrics are served.
+    ``metrics_port`` 0 means that no metrics are served. ``uid_days``: uids that were claimed longer
+    ago are packed (``store/uid_runs.py``).
     """
 
     database_url: str
@@ -31,6 +35,7 @@ class Settings:
     web_port: int = 8000
     metrics_port: int = 0
     demo: bool = False
+    uid_days: int = UID_DAYS
     base_url: str = "http://127.0.0.1:8000"
 
     def mqtt_password(self) -> str | None:
@@ -67,6 +72,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         web_port=port,
         metrics_port=_port(environment, "HEMMA_METRICS_PORT", 0),
         demo=environment.get("HEMMA_DEMO", "0") == "1",
+        uid_days=_days(environment, "HEMMA_UID_DAYS", UID_DAYS),
         base_url=environment.get("HEMMA_BASE_URL", f"http://{host}:{port}"),
     )
 
@@ -77,4 +83,15 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
         return default
     if not text.isdecimal() or int(text) > 65_535:
         raise SettingsError(f"{name} is not a port number between 0 and 65535: {text!r}")
+    return int(text)
+
+
+def _days(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or not UID_DAYS_MIN <= int(text) <= UID_DAYS_MAX:
+        raise SettingsError(
+            f"{name} is not a number of days between {UID_DAYS_MIN} and {UID_DAYS_MAX}: {text!r}"
+        )
     return int(text)

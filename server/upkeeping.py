@@ -42,9 +42,10 @@ def show_upkeep(
 
 async def _do(name: str) -> JobState:
     """Do a job here; the same one may be under way in a server, which is harmless."""
-    url = read_settings(os.environ).database_url
-    async with Database.connect(url, name="hemma-command", size=2) as database:
-        return await Keeper(database, all_jobs(), now=lambda: datetime.now(UTC)).do(name)
+    settings = read_settings(os.environ)
+    jobs = all_jobs(uid_days=settings.uid_days)
+    async with Database.connect(settings.database_url, name="hemma-command", size=2) as database:
+        return await Keeper(database, jobs, now=lambda: datetime.now(UTC)).do(name)
 
 
 def _line(state: JobState) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from server.store import counts
+from server.store import counts, uid_runs
 from server.store.database import Transaction
+from server.store.uid_runs import Uids
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Stats:
     gateways: dict[str, int]
     timescale: str | None
     chunks: tuple[Chunks, ...]
+    uids: Uids
 
 
 async def stats(tx: Transaction, *, at: datetime) -> Stats:
@@ -101,6 +103,7 @@ async def stats(tx: Transaction, *, at: datetime) -> Stats:
         gateways=await _pairs(tx, "SELECT state, count(*) FROM gateway GROUP BY 1 ORDER BY 1"),
         timescale=timescale,
         chunks=await _chunks(tx) if timescale else (),
+        uids=await uid_runs.state(tx),
     )
 
 
@@ -113,7 +116,7 @@ async def _growth(
         " WHERE stored_at >= %s AND stored_at <= %s",
         (at - timedelta(days=1), at - timedelta(days=7), at),
     )
-    growing = ("measurement", "observation", "item_uid")
+    growing = ("measurement", "observation", "item_uid", "uid_run")
     size = sum(one.table_bytes + one.index_bytes for one in tables if one.name in growing)
     return Growth(day, week, size * week // max(1, measurements))
 

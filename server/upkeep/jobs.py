@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
-from server.store import access_seals, certificates, chunks, community, retention
+from server.settings import UID_DAYS
+from server.store import access_seals, certificates, chunks, community, retention, uid_runs
 from server.store.database import Database
 from server.upkeep.keeper import Job
 from server.upkeep.schedule import every, nightly
 
 
-def all_jobs() -> tuple[Job, ...]:
-    """Return every job of a server."""
+def all_jobs(*, uid_days: int = UID_DAYS) -> tuple[Job, ...]:
+    """Return every job of a server; ``uid_days``: so long uids stand one by one."""
+    keep_uids = timedelta(days=uid_days)
     return (
         Job("certificates", every(timedelta(hours=1)), certify_days),
         Job("access_log", every(timedelta(hours=1)), seal_access_log),
@@ -19,6 +22,7 @@ def all_jobs() -> tuple[Job, ...]:
         Job("columns", nightly(), turn_into_columns),
         Job("retention", nightly(), remove_what_is_past),
         Job("chunks", nightly(), drop_empty_chunks),
+        Job("uids", nightly(), partial(prune_uids, keep=keep_uids)),
     )
 
 
@@ -63,3 +67,8 @@ async def remove_what_is_past(database: Database, now: datetime) -> str:
 async def drop_empty_chunks(database: Database, now: datetime) -> str:
     """Drop weeks of which nothing is left."""
     return f"{await chunks.drop_empty(database, now=now)} chunks"
+
+
+async def prune_uids(database: Database, now: datetime, *, keep: timedelta) -> str:
+    """Pack the uids of old epochs; none is forgotten."""
+    return f"{await uid_runs.prune(database, now=now, keep=keep)} uids"

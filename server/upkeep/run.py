@@ -13,11 +13,12 @@ from server.upkeep.keeper import Keeper
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set; a job that is running then is cut off and done again later."""
+    jobs = all_jobs(uid_days=settings.uid_days)
     async with (
         Database.connect(settings.database_url, name="hemma-upkeep", size=2) as database,
         asyncio.TaskGroup() as tasks,
     ):
-        work = tasks.create_task(Keeper(database, all_jobs(), now=_now).work(), name="upkeep")
+        work = tasks.create_task(Keeper(database, jobs, now=_now).work(), name="upkeep")
         await stop.wait()
         work.cancel()
 

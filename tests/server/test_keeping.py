@@ -61,6 +61,13 @@ def test_stats_tell_sizes_and_growth_and_nobody(
     assert (told["growth"]["day"], told["growth"]["week"]) == (5, 5)
     assert [(one["kind"], one["rows"]) for one in told["kinds"]] == [("blood_pressure", 5)]
     assert told["gateways"] == {"never_seen": 1}
+    assert told["uids"] == {
+        "epochs": 1,
+        "pruned_epochs": 0,
+        "pruned_uids": 0,
+        "pruned_until": None,
+        "ahead": 0,
+    }
     tables = {one["name"]: one for one in told["tables"]}
     measurement = tables["measurement"]
     assert measurement["rows"] == 5
@@ -73,6 +80,21 @@ def test_stats_tell_sizes_and_growth_and_nobody(
     text = runner.invoke(app, ["stats"]).stdout
     assert "Påhittad" not in text
     assert "DEMO-01" not in text
+    assert "Uids: 1 epochs one by one, 0 dated ahead" in text
+
+
+def test_stats_tell_how_many_uids_are_packed(database_url: str, home: Home) -> None:
+    store(database_url, home, 3)
+    rows(
+        database_url,
+        "UPDATE uid_epoch SET since = '2020-01-01Z', until = '2020-01-08Z' WHERE epoch = 1",
+        fetch=False,
+    )
+    rows(database_url, "INSERT INTO uid_epoch VALUES (2, now(), NULL, 3)", fetch=False)
+    assert "3 uids" in runner.invoke(app, ["upkeep", "--run", "uids"]).stdout
+    assert (ask("stats")["uids"]["pruned_uids"], ask("stats")["uids"]["epochs"]) == (3, 1)
+    text = runner.invoke(app, ["stats"]).stdout
+    assert "3 packed (until 2020-01-08)" in text
 
 
 def test_rules_are_set_with_a_reason_and_shown(home: Home) -> None:

@@ -19,6 +19,7 @@ from server.store.errors import RightsMissing
 from server.store.items import ReceivedItem, keep
 from server.store.ledger import note
 from tests.server.homes import BOOT, GATEWAY, NOON, Home, pressure, rows, settle
+from tests.server.store.fix_uids import end_epochs, prune_all
 
 pytestmark = pytest.mark.integration
 
@@ -207,6 +208,22 @@ async def test_a_row_that_is_not_as_certified_is_named(
     rows(database_url, damage, fetch=False)
     assert await found(database) == expected
     assert await found(database, "gw-nowhere") == []
+
+
+async def test_a_row_is_named_also_when_its_uid_is_packed(
+    database: Database, home: Home, database_url: str
+) -> None:
+    await two_days(database, home)
+    await end_epochs(database, first=NOON + 2 * DAY, count=3)
+    assert await prune_all(database, at=NOON + 40 * DAY) == 8
+    assert await found(database) == []
+    rows(
+        database_url,
+        "UPDATE measurement SET uid = gen_random_uuid() WHERE seq = 6",
+        fetch=False,
+    )
+    changed = Difference(GATEWAY, SUNDAY, Fault.CHANGED, UUID(BOOT), 6, 6)
+    assert await found(database) == [changed]
 
 
 @pytest.mark.parametrize(
