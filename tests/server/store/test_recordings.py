@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from devices.kinds import KINDS
+from server.store import erasure, extract, retention
 from server.store.database import Database
 from server.store.errors import DataRefused
 from server.store.patients import Reach
 from server.store.recordings import RUN_MAX, Recording, Samples, keep_recording, samples_of
+from server.store.retention import Rule
 from tests.server.homes import NOON, rows, settle
 from tests.server.store.fix_reads import Shelf
 
@@ -142,3 +144,24 @@ async def test_what_cannot_be_kept_is_refused(
 async def test_nobody_sees_another_units_samples(shelf: Shelf) -> None:
     await kept(shelf, night(shelf, [97.0]))
     assert len((await read(shelf, unit=999)).value) == 0
+
+
+async def test_age_an_order_and_an_extract_know_them(shelf: Shelf, database_url: str) -> None:
+    left = "SELECT patient_id, measured_at FROM recording ORDER BY 2"
+    old, new = NOON - 400 * 24 * HOUR, NOON
+    await kept(shelf, night(shelf, [96, 95], started_at=old))
+    await kept(shelf, night(shelf, [93, 94], started_at=new))
+    await kept(shelf, night(shelf, [92], started_at=new - HOUR, patient_id=None))
+    await kept(shelf, night(shelf, [91], started_at=new + HOUR, patient_id=shelf.home.neighbour))
+    (part,) = [one for one in extract.PARTS if one.name == "recordings"]
+    async with shelf.database.transaction() as tx:
+        found = [row["samples"] async for row in extract.rows(tx, part, shelf.home.patient)]
+        rule = Rule("pulse_oximetry", None, 100, NOON, "prov", "ett prov")
+        await retention.set_rule(tx, rule, is_no_record=True)
+    assert found == [[96, 95], [93, 94]]
+    assert await retention.retain(shelf.database, now=NOON) == {"pulse_oximetry": 1}
+    order = erasure.Order("IVO 1", "Prov", "beslut", patient_id=shelf.home.patient)
+    async with shelf.database.transaction() as tx:
+        done = await erasure.erase(tx, order, at=NOON)
+    assert done.counts["recording"] == 2
+    assert rows(database_url, left) == [(shelf.home.neighbour, new + HOUR)]
