@@ -44,7 +44,12 @@ $$;
 
 -- What its device dated later than it came: when it comes again, that time says nothing of when it came first. So it
 -- belongs to those that are looked for always (server/store/identity.py).
+-- Where such a record did come again, and was stored twice, its first uid does: epoch 0 holds each uid once.
 UPDATE item_uid i SET epoch = 0
-FROM measurement m
-WHERE m.device_time AT TIME ZONE 'UTC' > m.stored_at + INTERVAL '23 hours' AND i.uid = m.uid
-  AND i.epoch IN (SELECT e.epoch FROM uid_epoch e WHERE e.epoch > 0);
+FROM (
+    SELECT i.uid, min(i.epoch) AS epoch
+    FROM measurement m CROSS JOIN uid_epoch e JOIN item_uid i ON i.epoch = e.epoch AND i.uid = m.uid
+    WHERE m.device_time AT TIME ZONE 'UTC' > m.stored_at + INTERVAL '23 hours'
+    GROUP BY i.uid
+) a
+WHERE a.epoch > 0 AND i.epoch = a.epoch AND i.uid = a.uid;

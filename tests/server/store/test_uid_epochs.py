@@ -226,6 +226,33 @@ async def test_a_device_that_was_ahead_before_is_known_too(empty_database_url: s
         assert await found is Outcome.DUPLICATE
 
 
+async def test_a_record_that_was_stored_twice_before_does_not_stop_the_migration(
+    empty_database_url: str,
+) -> None:
+    """A device was ahead; its record came again when that time had come, and was stored again."""
+    url = empty_database_url
+    _migrate_to(url, "0010")
+    home = settle(url)
+    item = pressure(1)
+    identity = UUID(bytes=fingerprint(item, device=CUFF))
+    rows(url, "UPDATE uid_epoch SET until = %s WHERE epoch = 1", NOON + DAY, fetch=False)
+    rows(url, "INSERT INTO uid_epoch VALUES (2, %s, NULL, 0)", NOON + DAY, fetch=False)
+    for epoch, at in enumerate((NOON, NOON + 2 * DAY), start=1):
+        rows(url, _MEASUREMENT, item.uid, at, home.patient, home.cuff, at, fetch=False)
+        rows(url, "INSERT INTO item_uid VALUES (%s, %s, %s, %s, %s)", item.uid, at, at,
+             identity, epoch, fetch=False)  # fmt: skip
+    dev_t = (NOON + 2 * DAY).replace(tzinfo=None)
+    rows(url, "UPDATE measurement SET device_time = %s", dev_t, fetch=False)
+    migrate(url)
+    found = rows(url, "SELECT epoch, measured_at FROM item_uid ORDER BY epoch")
+    assert found == [(0, NOON), (2, NOON + 2 * DAY)]
+    async with Database.connect(url, name="test", size=1) as database:
+        assert await turn(database, at=NOON + 20 * DAY)
+        assert await prune_all(database, at=NOON + 100 * DAY) == 1
+        again = outcome(database, home, item, at=NOON + 100 * DAY)
+        assert await again is Outcome.DUPLICATE
+
+
 def _migrate_to(url: str, version: str) -> None:
     """Make the schema of an earlier version."""
     with psycopg.connect(url) as db:
