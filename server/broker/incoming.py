@@ -53,7 +53,7 @@ class Incoming:
             if frame[0] & KIND_MASK == PUBLISH:
                 message = read_publish(data, frame, connection=number)
                 self._waiting.append(message)
-                self._waiting_bytes += len(message.payload)
+                self._waiting_bytes += _size(message)
         if self._waiting:
             self._arrival.set()
 
@@ -73,7 +73,7 @@ class Incoming:
         while self._waiting and len(taken) < limit and len(self._waiting[0].payload) <= left:
             taken.append(self._waiting.popleft())
             left -= len(taken[-1].payload)
-        self._waiting_bytes -= sum(len(message.payload) for message in taken)
+        self._waiting_bytes -= sum(map(_size, taken))
         if len(self._waiting) <= HELD_MAX // 2 and self._waiting_bytes <= HELD_MAX_BYTES // 2:
             self.connection.read_on()
         return taken
@@ -82,3 +82,8 @@ class Incoming:
         """Tell the broker that ``message`` is safe, unless its connection is gone."""
         if message.quality_of_service and message.connection == self.connection.number:
             self.connection.write(write_puback(message.packet_id))
+
+
+def _size(message: Message) -> int:
+    """Return the bytes that its sender chooses freely: also the name may be 64 KiB."""
+    return len(message.payload) + len(message.correlation or b"")

@@ -17,8 +17,8 @@ from tests.server.ingest.fix_ingest import eventually
 TOLD = 0x32
 
 
-def message(number: int, payload: bytes = b"p") -> bytes:
-    return write_publish("t", payload, packet_id=number, correlation=None, retain=False)
+def message(number: int, payload: bytes = b"p", correlation: bytes | None = None) -> bytes:
+    return write_publish("t", payload, packet_id=number, correlation=correlation, retain=False)
 
 
 def told(broker: ScriptedBroker) -> list[Message]:
@@ -151,14 +151,17 @@ async def test_who_has_enough_reads_no_more_but_speaks(monkeypatch: pytest.Monke
             assert [one.packet_id for one in taken] == list(range(1, 12))
 
 
-async def test_bytes_are_bounded_as_messages_are(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["payload", "correlation"])
+async def test_bytes_are_bounded_as_messages_are(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     monkeypatch.setattr(incoming, "HELD_MAX_BYTES", 100_000)
     async with ScriptedBroker() as broker:
         own = hearing(broker)
         async with own.connection:
             await own.connection.ready()
             for number in range(1, 101):
-                broker.say(message(number, b"x" * 10_000))
+                broker.say(message(number, **{part: b"x" * 10_000}))
             await eventually(lambda: not own.is_roomy())
             # The bound, and one read of six of them and a begun one.
             assert own.held <= 17
