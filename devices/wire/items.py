@@ -140,7 +140,10 @@ def _fault_of_samples(item: Item) -> str | None:
 
 
 def _fault_of_event(item: Item) -> str | None:
-    return _fault_of_samples(item) if item.samples else None
+    if item.samples:
+        return _fault_of_samples(item)
+    # A row names its kind by number. Found here, it costs the store no search for the culprit.
+    return "unknown_kind" if item.kind is not None and item.kind not in COMPONENTS_OF else None
 
 
 _CHECKS: Mapping[ItemType, Callable[[Item], str | None]] = MappingProxyType(

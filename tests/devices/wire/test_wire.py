@@ -91,6 +91,13 @@ def test_a_failed_measurement_becomes_an_event() -> None:
     assert wire.decode_item(wire.encode(item)) == item
 
 
+def test_an_event_of_no_known_kind_is_a_fault_without_samples_too() -> None:
+    item = msgspec.structs.replace(item_of("2A35", "00 FF07 FF07 FF07"), samples=())
+    assert wire.fault_of(item) is None
+    assert wire.fault_of(msgspec.structs.replace(item, kind=None)) is None
+    assert wire.fault_of(msgspec.structs.replace(item, kind="blood")) == "unknown_kind"
+
+
 def test_an_implausible_value_is_flagged_and_stays_a_value() -> None:
     item = item_of("2A5E", "00 3700 4800")
     assert item.type == "value"
