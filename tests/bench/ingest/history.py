@@ -8,7 +8,9 @@ are made anew afterwards, which is what makes it fast.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -23,29 +25,42 @@ ITEMS_PER_TURN: Final = 3
 def fill(url: str, rows: int, say: Callable[[str], None]) -> None:
     """Put ``rows`` component rows into an empty database of ours, with all that belongs to them."""
     items = rows // COMPONENTS_PER_TURN * ITEMS_PER_TURN
-    with psycopg.connect(url, autocommit=True) as db:
-        db.execute("SET work_mem = '256MB'")
-        db.execute("SET maintenance_work_mem = '1GB'")
-        db.execute("SET synchronous_commit = off")
+    values = {"items": items, "days": DAYS}
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    with _session(url, now) as db:
         rebuild = [one for table in TABLES for one in _indexes(db, table)]
         for drop, _ in rebuild:
             db.execute(drop)
-        db.execute(_PATTERN)
-        for name, statement in (
-            ("epochs", _EPOCHS),
-            ("uids", _UIDS),
-            ("measurements", _MEASUREMENTS),
-            ("observations", _OBSERVATIONS),
-            ("latest", _LATEST),
-        ):
-            say(f"  {rows:,} rows: {name} …")
-            db.execute(statement, {"items": items, "days": DAYS})
+        db.execute(_EPOCHS, values)
+        say(f"  {rows:,} rows: uids, measurements and observations …")
+        with ThreadPoolExecutor() as threads:
+            filled = threads.map(
+                lambda statement: _run(url, now, statement, values),
+                (_UIDS, _MEASUREMENTS, _OBSERVATIONS),
+            )
+            list(filled)
+        say(f"  {rows:,} rows: latest, indexes …")
+        db.execute(_LATEST)
         db.execute("SELECT setval('received_seq', %s)", (max(items, 1),))
-        say(f"  {rows:,} rows: indexes …")
         for _, make in rebuild:
             db.execute(make)
         db.execute("VACUUM ANALYZE")
         db.execute("CHECKPOINT")
+
+
+def _session(url: str, now: datetime) -> psycopg.Connection[Any]:
+    """Open a connection that knows the pattern; ``now`` is the same for all of one history."""
+    db = psycopg.connect(url, autocommit=True)
+    db.execute("SET work_mem = '256MB'")
+    db.execute("SET maintenance_work_mem = '1GB'")
+    db.execute("SET synchronous_commit = off")
+    db.execute(sql.SQL(_PATTERN).format(now=sql.Literal(now)))
+    return db
+
+
+def _run(url: str, now: datetime, statement: LiteralString, values: dict[str, int]) -> None:
+    with _session(url, now) as db:
+        db.execute(statement, values)
 
 
 def _indexes(
@@ -95,7 +110,7 @@ INSERT INTO part VALUES
 CREATE FUNCTION pg_temp.uid_of(bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
     AS $$ SELECT md5('bench ' || $1)::uuid $$;
 CREATE FUNCTION pg_temp.time_of(n bigint, items bigint, days int) RETURNS timestamptz
-    LANGUAGE sql STABLE AS $$ SELECT date_trunc('minute', now()) - INTERVAL '1 hour'
+    LANGUAGE sql STABLE AS $$ SELECT {now} - INTERVAL '1 hour'
                - make_interval(days => days)
                + make_interval(secs => n * (days * 86400.0 / items)) $$;
 CREATE FUNCTION pg_temp.epoch_of(n bigint, items bigint, days int) RETURNS int
