@@ -24,10 +24,9 @@ outside is stored and flagged, never dropped (contract.md 1); ``plausible_why`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -373,30 +372,3 @@ COMPONENTS: Mapping[int, Component] = MappingProxyType(
 def kind_of(component_number: int) -> Kind:
     """Return the kind that ``component_number`` belongs to; KeyError where there is none."""
     return _BY_NUMBER[COMPONENTS[component_number].number // 100]
-
-
-class Valued(Protocol):
-    """Anything with a code and a value: a sample here or on the wire."""
-
-    @property
-    def code(self) -> str:
-        """Return the component's code."""
-
-    @property
-    def value(self) -> float | None:
-        """Return the number in the catalogue's unit, or None where it is absent."""
-
-
-def implausible(kind: str, samples: Iterable[Valued]) -> tuple[str, ...]:
-    """Return the names of the components of ``kind`` whose values lie outside their ranges.
-
-    Absent values and what the catalogue does not know are not judged.
-    """
-    if kind not in KINDS:
-        return ()
-    found = []
-    for sample in samples:
-        component = KINDS[kind].component(sample.code)
-        if component and sample.value is not None and not component.is_plausible(sample.value):
-            found.append(component.name)
-    return tuple(found)

@@ -7,7 +7,7 @@ Examples of every message stand in ``docs/contract``.
 """
 
 from devices.errors import ConfigRefused, WireError
-from devices.kinds import implausible
+from devices.plausible import implausible
 from devices.wire.certificates import (
     CERTIFICATE_VERSION,
     Certificate,

@@ -15,8 +15,9 @@ from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
 
-from devices.kinds import COMPONENTS_OF, implausible
+from devices.kinds import COMPONENTS_OF
 from devices.measurement import Measurement, Sample
+from devices.plausible import implausible
 from devices.wire.shapes import (
     AbsentReason,
     ClockQuality,

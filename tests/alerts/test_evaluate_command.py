@@ -113,7 +113,10 @@ _CODES = {
 }
 
 
-@pytest.mark.skipif(not TIHM, reason="HEMMA_TIHM_DIR names no folder with the TIHM data")
+@pytest.mark.skipif(
+    not TIHM,
+    reason="HEMMA_TIHM_DIR names no folder: that the plan suits real home data is not shown",
+)
 def test_the_hypertension_plan_alerts_seldom_and_sees_the_days_that_a_team_saw() -> None:
     """At most 0.5 alerts a patient-week, and 75 % of the days labelled (Palermo et al. 2023)."""
     with Path(TIHM, "physiology.csv").open() as file:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from devices.kinds import COMPONENTS, KINDS, implausible, kind_of
+from devices.kinds import COMPONENTS, KINDS, kind_of
 from devices.measurement import Absent, Sample
+from devices.plausible import implausible
 
 # Keys in databases. A change here is a migration, never a correction of this table.
 NUMBERS = {

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from devices import gatt
-from devices.kinds import implausible
+from devices.plausible import implausible
 from devices.virtual.designs import DESIGNS
 from devices.virtual.living import live, measured_since, values_at
 from devices.virtual.people import PEOPLE, Person
